@@ -1,0 +1,3 @@
+namespace Rehearsal.Cluster;
+
+public sealed class ApiServer;

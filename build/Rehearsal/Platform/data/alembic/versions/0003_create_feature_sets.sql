@@ -1,0 +1,4 @@
+CREATE TABLE IF NOT EXISTS feature_sets (
+    feature_set text PRIMARY KEY,
+    definition jsonb NOT NULL
+);

@@ -1,0 +1,1 @@
+ALTER TABLE sim_mode_state ADD COLUMN IF NOT EXISTS reason text;

@@ -1,0 +1,289 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Text.Json.Nodes;
+
+namespace Rehearsal.World;
+
+/// <summary>
+/// A private PostgreSQL server: initialised once, listening on a kept loopback port, without durability (a rehearsal's machine may
+/// crash, its data need not survive that), but recovering like any PostgreSQL from a killed process.
+/// <para>
+/// It never outlives its world: the server runs under a shell that waits on a pipe from this process and stops it when
+/// the pipe closes, however this process ended.
+/// </para>
+/// <para>
+/// PostgreSQL refuses to run as root, so for root it runs as <c>nobody</c>, who must be able to reach the data: the world's directory is opened
+/// for passing through (mode 0711: names in it can be reached, not listed), and where a folder above it is closed the data
+/// lies in a fresh folder of the temporary directory, remembered in <c>postgres.json</c>.
+/// </para>
+/// </summary>
+public sealed class PostgresServer : IAsyncDisposable
+{
+    private const string Unprivileged = "nobody";
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+
+    // $1 is the server program; the rest its arguments. Standard input is the pipe that this process holds open.
+    private const string Supervisor =
+        """
+        exec 3<&0
+        log=$1; shift
+        "$@" 3<&- >>"$log" 2>&1 </dev/null &
+        server=$!
+        ( read -r _ <&3; kill -INT $server 2>/dev/null ) &
+        wait $server
+        """;
+
+    private readonly Process _supervisor;
+    private readonly TimeProvider _time;
+
+    private PostgresServer(Process supervisor, TimeProvider time, IPEndPoint address, string password)
+    {
+        _supervisor = supervisor;
+        _time = time;
+        Address = address;
+        Password = password;
+    }
+
+    public IPEndPoint Address { get; }
+
+    /// <summary>Of the superuser <see cref="User"/>.</summary>
+    public string Password { get; }
+
+    public string User => "aether";
+
+    /// <summary>As the platform's settings have it, <c>postgresql://USER:PASSWORD@HOST:PORT/DATABASE</c>.</summary>
+    public string Uri(string database)
+    {
+        return $"postgresql://{User}:{Password}@{Address}/{database}";
+    }
+
+    /// <summary>Starts the server of this world, initialising it the first time; it accepts connections when this returns.</summary>
+    /// <param name="place">The world.</param>
+    /// <param name="binaries">The folder with initdb and postgres; null looks in PATH and where distributions install them.</param>
+    /// <param name="cancellationToken">Ends the start; what was started is stopped.</param>
+    /// <exception cref="FileNotFoundException">No server programs.</exception>
+    /// <exception cref="IOException">It did not come up; the message holds the end of its log.</exception>
+    public static async Task<PostgresServer> StartAsync(Place place, string? binaries, CancellationToken cancellationToken)
+    {
+        var programs = PostgresBinaries.Find(binaries);
+        var memory = Path.Combine(place.Directory, "postgres.json");
+        var known = StateFile.Read(memory);
+        if (known is null || !Directory.Exists((string)known["home"]!))
+        {
+            known = await InitialiseAsync(place.Directory, programs, cancellationToken);
+            StateFile.Write(memory, known);
+        }
+
+        var home = (string)known["home"]!;
+        var data = Path.Combine(home, "data");
+        await EndPredecessorAsync(data, place.Time, cancellationToken);
+        var address = place.Ports.Claim("postgres", port =>
+        {
+            var endPoint = new IPEndPoint(IPAddress.Loopback, port);
+            using var probe = KeptPorts.Bind(endPoint, SocketType.Stream, ProtocolType.Tcp);
+            return endPoint;
+        });
+        var log = Path.Combine(home, "postgres.log");
+        var command = AsUnprivileged(
+            [
+                "sh", "-c", Supervisor, "postgres-of-rehearsal", log, Path.Combine(programs, "postgres"),
+                "-D", data, "-h", "127.0.0.1", "-p", address.Port.ToString(CultureInfo.InvariantCulture), "-k", "",
+                "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "wal_level=minimal",
+                "-c", "max_wal_senders=0", "-c", "shared_buffers=16MB", "-c", "max_connections=200", "-c", "autovacuum=off",
+                "-c", "jit=off", "-c", "timezone=UTC", "-c", "log_timezone=UTC", "-c", "dynamic_shared_memory_type=mmap",
+            ]);
+        var server = new PostgresServer(Start(command, home), place.Time, address, (string)known["password"]!);
+        try
+        {
+            await server.WaitUntilReadyAsync(data, log, cancellationToken);
+            return server;
+        }
+        catch
+        {
+            await server.DisposeAsync();
+            throw;
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        // Closing the pipe asks for a fast shutdown; a server that does not obey is killed, and recovers at its next start.
+        _supervisor.StandardInput.Close();
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(10), _time);
+        try
+        {
+            await _supervisor.WaitForExitAsync(patience.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            _supervisor.Kill(entireProcessTree: true);
+        }
+
+        _supervisor.Dispose();
+    }
+
+    private static async Task<JsonObject> InitialiseAsync(string directory, string programs, CancellationToken cancellationToken)
+    {
+        var home = await MakeHomeAsync(directory, cancellationToken);
+        var password = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
+        var passwordFile = Path.Combine(home, "password");
+
+        // Readable by the server's user, in a folder that only that user and root may enter.
+        await File.WriteAllTextAsync(passwordFile, password + "\n", cancellationToken);
+        await RunAsync(
+            AsUnprivileged(
+                [
+                    Path.Combine(programs, "initdb"), "-D", Path.Combine(home, "data"), "-U", "aether", "--pwfile", passwordFile,
+                    "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions",
+                ]),
+            home,
+            cancellationToken);
+        File.Delete(passwordFile);
+        return new JsonObject { ["home"] = home, ["password"] = password };
+    }
+
+    private static async Task<string> MakeHomeAsync(string directory, CancellationToken cancellationToken)
+    {
+        if (!Environment.IsPrivilegedProcess || OperatingSystem.IsWindows())
+        {
+            var own = Path.Combine(directory, "postgres");
+            Directory.CreateDirectory(own);
+            return own;
+        }
+
+        const UnixFileMode passing = UnixFileMode.GroupExecute | UnixFileMode.OtherExecute;
+        File.SetUnixFileMode(directory, File.GetUnixFileMode(directory) | passing);
+        var isReachable = true;
+        for (var folder = Path.GetFullPath(directory); folder is not null; folder = Path.GetDirectoryName(folder))
+        {
+            isReachable &= File.GetUnixFileMode(folder).HasFlag(UnixFileMode.OtherExecute);
+        }
+
+        var home = isReachable
+            ? Path.Combine(directory, "postgres")
+            : Path.Combine(Path.GetTempPath(), "rehearsal-postgres-" + Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(6)));
+        if (Directory.Exists(home))
+        {
+            // What an interrupted initialisation left.
+            Directory.Delete(home, recursive: true);
+        }
+
+        await RunAsync(["install", "-d", "-m", "0700", "-o", Unprivileged, home], "/", cancellationToken);
+        return home;
+    }
+
+    // A server of this data directory may still be stopping after its world was killed; two at once would not work.
+    private static async Task EndPredecessorAsync(string data, TimeProvider time, CancellationToken cancellationToken)
+    {
+        var lockFile = Path.Combine(data, "postmaster.pid");
+        var started = time.GetTimestamp();
+        while (File.Exists(lockFile))
+        {
+            if (!int.TryParse(File.ReadLines(lockFile).FirstOrDefault(), CultureInfo.InvariantCulture, out var pid) || !IsServerOf(pid, data))
+            {
+                // Left by a killed server. PostgreSQL would refuse to start when another process has that number by now.
+                File.Delete(lockFile);
+                return;
+            }
+
+            if (time.GetElapsedTime(started) > TimeSpan.FromSeconds(5))
+            {
+                using var predecessor = Process.GetProcessById(pid);
+                predecessor.Kill();
+            }
+
+            await Task.Delay(TimeSpan.FromMilliseconds(20), time, cancellationToken);
+        }
+    }
+
+    private static bool IsServerOf(int pid, string data)
+    {
+        try
+        {
+            return File.ReadAllText($"/proc/{pid}/cmdline").Split('\0').Contains(data);
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
+
+    // The lock file's eighth line says "ready" as soon as connections are accepted, a few milliseconds after the port opens.
+    private async Task WaitUntilReadyAsync(string data, string log, CancellationToken cancellationToken)
+    {
+        var started = _time.GetTimestamp();
+        var lockFile = Path.Combine(data, "postmaster.pid");
+        while (!_supervisor.HasExited && _time.GetElapsedTime(started) < Patience)
+        {
+            if (File.Exists(lockFile) && (await ReadLinesAsync(lockFile, cancellationToken)) is { Length: >= 8 } lines && lines[7].Trim() == "ready")
+            {
+                return;
+            }
+
+            await Task.Delay(TimeSpan.FromMilliseconds(10), _time, cancellationToken);
+        }
+
+        var end = File.Exists(log) ? string.Join('\n', File.ReadLines(log).TakeLast(8)) : "(no log)";
+        throw new IOException($"PostgreSQL did not come up on {Address}. The end of {log}:\n{end}");
+    }
+
+    private static async Task<string[]> ReadLinesAsync(string path, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await File.ReadAllLinesAsync(path, cancellationToken);
+        }
+        catch (IOException)
+        {
+            // Replaced or removed at this moment.
+            return [];
+        }
+    }
+
+    private static string[] AsUnprivileged(string[] command)
+    {
+        // A session of its own, so that a Ctrl-C at the terminal reaches the world and not the database under it.
+        string[] detached = OperatingSystem.IsLinux() ? ["setsid", .. command] : command;
+        return Environment.IsPrivilegedProcess && OperatingSystem.IsLinux()
+            ? ["setpriv", $"--reuid={Unprivileged}", "--regid=nogroup", "--clear-groups", .. detached]
+            : detached;
+    }
+
+    private static Process Start(string[] command, string workingDirectory)
+    {
+        var start = new ProcessStartInfo(command[0], command[1..])
+        {
+            WorkingDirectory = workingDirectory,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+
+        // Variables such as PGPORT or PGDATA of the person who rehearses are not for this server.
+        foreach (var name in start.Environment.Keys.Where(key => key.StartsWith("PG", StringComparison.Ordinal)).ToList())
+        {
+            start.Environment.Remove(name);
+        }
+
+        start.Environment["LC_ALL"] = "C";
+        return Process.Start(start)!;
+    }
+
+    private static async Task RunAsync(string[] command, string workingDirectory, CancellationToken cancellationToken)
+    {
+        using var process = Start(command, workingDirectory);
+        process.StandardInput.Close();
+        var output = process.StandardOutput.ReadToEndAsync(cancellationToken);
+        var errors = await process.StandardError.ReadToEndAsync(cancellationToken);
+        await output;
+        await process.WaitForExitAsync(cancellationToken);
+        if (process.ExitCode != 0)
+        {
+            throw new IOException($"{Path.GetFileName(command.First(word => word[0] == '/' || !word.StartsWith("set", StringComparison.Ordinal)))} "
+                + $"ended with {process.ExitCode}: {errors.Trim()}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace Rollout.Cluster;
+
+/// <summary>
+/// The exchange keys of a slot: with them its OMS can send orders, without them it cannot, whatever it believes. Withholding them is the
+/// fence that the cluster enforces (platform contract, section 3.4).
+/// </summary>
+public static class ExchangeKeys
+{
+    private const string File = "credentials.json";
+
+    /// <summary>The Secret that holds an account's keys.</summary>
+    public static string SecretOf(string account) => $"kraken-keys-{account}";
+
+    /// <summary>Whether a Secret's data is a key file as the platform reads it.</summary>
+    public static bool HasShape(JsonObject data)
+    {
+        try
+        {
+            var text = Convert.FromBase64String(data[File]?.GetValue<string>() ?? string.Empty);
+            return JsonNode.Parse(text) is JsonObject keys && keys["api_key"]?.GetValue<string>().Length > 0 && keys["api_secret"]?.GetValue<string>().Length > 0;
+        }
+        catch (Exception exception) when (exception is FormatException or JsonException or InvalidOperationException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>The accounts whose keys are in a namespace.</summary>
+    public static async Task<IReadOnlyList<string>> PresentAsync(
+        KubernetesCluster cluster, string @namespace, IReadOnlyList<string> accounts, CancellationToken cancellationToken)
+    {
+        var names = (await cluster.ListAsync($"/api/v1/namespaces/{@namespace}/secrets", cancellationToken))
+            .Select(s => s["metadata"]!["name"]!.GetValue<string>()).ToHashSet();
+        return [.. accounts.Where(a => names.Contains(SecretOf(a)))];
+    }
+
+    /// <summary>Takes the keys out of a namespace; pods that have read them must be restarted by the caller.</summary>
+    public static async Task WithholdAsync(KubernetesCluster cluster, string @namespace, IReadOnlyList<string> accounts, CancellationToken cancellationToken)
+    {
+        foreach (var account in accounts)
+        {
+            await cluster.DeleteAsync($"/api/v1/namespaces/{@namespace}/secrets/{SecretOf(account)}", cancellationToken);
+        }
+    }
+
+    /// <summary>Copies the keys from one namespace to another, through memory only.</summary>
+    public static Task CopyAsync(KubernetesCluster cluster, string from, string to, IReadOnlyList<string> accounts, CancellationToken cancellationToken) =>
+        SecretCopies.CopyAsync(cluster, from, to, [.. accounts.Select(SecretOf)], cancellationToken);
+}
+
+/// <summary>Secrets that a slot gets from the other one.</summary>
+public static class SecretCopies
+{
+    /// <summary>Copies secrets by name, through memory only; one that the source lacks is an error.</summary>
+    /// <exception cref="RolloutException">The source namespace has no such secret.</exception>
+    public static async Task CopyAsync(KubernetesCluster cluster, string from, string to, IReadOnlyList<string> names, CancellationToken cancellationToken)
+    {
+        var secrets = (await cluster.ListAsync($"/api/v1/namespaces/{from}/secrets", cancellationToken))
+            .ToDictionary(s => s["metadata"]!["name"]!.GetValue<string>());
+        foreach (var name in names)
+        {
+            if (!secrets.TryGetValue(name, out var secret))
+            {
+                throw new RolloutException($"Secret {from}/{name} does not exist.", $"Look: kubectl get secrets -n {from}");
+            }
+
+            await cluster.ApplyAsync(
+                $"/api/v1/namespaces/{to}/secrets",
+                new JsonObject
+                {
+                    ["apiVersion"] = "v1",
+                    ["kind"] = "Secret",
+                    ["metadata"] = new JsonObject
+                    {
+                        ["name"] = name,
+                        ["namespace"] = to,
+                        ["labels"] = new JsonObject { ["app.kubernetes.io/managed-by"] = "aether-rollout" },
+                    },
+                    ["type"] = secret["type"]?.DeepClone(),
+                    ["data"] = secret["data"]?.DeepClone(),
+                },
+                cancellationToken);
+        }
+    }
+}

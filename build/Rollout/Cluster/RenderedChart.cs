@@ -1,0 +1,131 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using YamlDotNet.Core;
+using YamlDotNet.RepresentationModel;
+
+namespace Rollout.Cluster;
+
+/// <summary>A key of a secret that a rendered workload refers to.</summary>
+/// <param name="Secret">The Secret's name.</param>
+/// <param name="Key">The key; null where the whole Secret is mounted or read.</param>
+/// <param name="IsOptional">Whether a pod starts without it.</param>
+public sealed record SecretReference(string Secret, string? Key, bool IsOptional);
+
+/// <summary>
+/// What the chart renders to: the list of workloads, hosts, images and secrets is read from here and never from a table, since values
+/// switch services on and off (platform contract, section 8.2).
+/// </summary>
+public sealed class RenderedChart
+{
+    private RenderedChart(IReadOnlyList<JsonObject> objects) => Objects = objects;
+
+    public IReadOnlyList<JsonObject> Objects { get; }
+
+    public IEnumerable<JsonObject> Deployments => OfKind("Deployment");
+
+    public IEnumerable<JsonObject> Ingresses => OfKind("Ingress");
+
+    /// <summary>Every host of every Ingress, sorted.</summary>
+    public IReadOnlyList<string> Hosts =>
+        [.. Ingresses.SelectMany(HostsOf).Distinct(StringComparer.OrdinalIgnoreCase).Order(StringComparer.Ordinal)];
+
+    /// <summary>Every container image of every pod template, sorted.</summary>
+    public IReadOnlyList<string> Images => [.. PodSpecs()
+        .SelectMany(s => Items(s["containers"]).Concat(Items(s["initContainers"])))
+        .Select(c => c["image"]!.GetValue<string>()).Distinct().Order(StringComparer.Ordinal)];
+
+    /// <summary>Every secret that a workload or an Ingress refers to.</summary>
+    public IReadOnlyList<SecretReference> Secrets
+    {
+        get
+        {
+            var found = new HashSet<SecretReference>();
+            foreach (var spec in PodSpecs())
+            {
+                foreach (var container in Items(spec["containers"]).Concat(Items(spec["initContainers"])))
+                {
+                    foreach (var reference in Items(container["env"]).Select(e => e["valueFrom"]?["secretKeyRef"]).OfType<JsonObject>())
+                    {
+                        found.Add(new SecretReference(Text(reference, "name")!, Text(reference, "key"), IsOptional(reference)));
+                    }
+
+                    foreach (var reference in Items(container["envFrom"]).Select(e => e["secretRef"]).OfType<JsonObject>())
+                    {
+                        found.Add(new SecretReference(Text(reference, "name")!, null, IsOptional(reference)));
+                    }
+                }
+
+                foreach (var secret in Items(spec["volumes"]).Select(v => v["secret"]).OfType<JsonObject>())
+                {
+                    found.Add(new SecretReference(Text(secret, "secretName")!, null, IsOptional(secret)));
+                }
+            }
+
+            foreach (var tls in Ingresses.SelectMany(i => Items(i["spec"]?["tls"])))
+            {
+                if (Text(tls, "secretName") is { } name)
+                {
+                    found.Add(new SecretReference(name, "tls.crt", false));
+                }
+            }
+
+            return [.. found.OrderBy(s => s.Secret, StringComparer.Ordinal).ThenBy(s => s.Key, StringComparer.Ordinal)];
+        }
+    }
+
+    /// <summary>The hosts of one Ingress.</summary>
+    public static IEnumerable<string> HostsOf(JsonObject ingress) =>
+        Items(ingress["spec"]?["rules"]).Select(r => Text(r, "host")).OfType<string>();
+
+    /// <summary>Reads what <c>helm template</c> printed.</summary>
+    /// <exception cref="RolloutException">It is no YAML.</exception>
+    public static RenderedChart Parse(string yaml)
+    {
+        try
+        {
+            return new RenderedChart([.. YamlDocuments(yaml).OfType<JsonObject>().Where(o => o.ContainsKey("kind"))]);
+        }
+        catch (YamlException exception)
+        {
+            throw new RolloutException($"The chart renders to something that is no YAML: {exception.Message}", null, ExitCode.Failed, exception);
+        }
+    }
+
+    /// <summary>YAML documents as JSON, plain scalars typed by YAML's core schema.</summary>
+    public static IEnumerable<JsonNode?> YamlDocuments(string yaml)
+    {
+        var stream = new YamlStream();
+        stream.Load(new StringReader(yaml));
+        return [.. stream.Documents.Select(d => ToJson(d.RootNode))];
+    }
+
+    private static JsonNode? ToJson(YamlNode node) => node switch
+    {
+        YamlMappingNode map => new JsonObject(map.Children.Select(p => KeyValuePair.Create(((YamlScalarNode)p.Key).Value!, ToJson(p.Value)))),
+        YamlSequenceNode list => new JsonArray([.. list.Children.Select(ToJson)]),
+        YamlScalarNode { Style: ScalarStyle.Plain } scalar => Plain(scalar.Value ?? string.Empty),
+        YamlScalarNode scalar => JsonValue.Create(scalar.Value),
+        _ => null,
+    };
+
+    private static JsonNode? Plain(string text) => text switch
+    {
+        "" or "~" or "null" => null,
+        "true" => JsonValue.Create(true),
+        "false" => JsonValue.Create(false),
+        _ when long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var whole) => JsonValue.Create(whole),
+        _ when text.Contains('.', StringComparison.Ordinal) && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) => JsonValue.Create(number),
+        _ => JsonValue.Create(text),
+    };
+
+    private static IEnumerable<JsonObject> Items(JsonNode? node) => node is JsonArray array ? array.OfType<JsonObject>() : [];
+
+    private static string? Text(JsonObject from, string name) => from[name]?.GetValue<string>();
+
+    private static bool IsOptional(JsonObject reference) => reference["optional"] is JsonValue value && value.GetValue<bool>();
+
+    private IEnumerable<JsonObject> OfKind(string kind) => Objects.Where(o => o["kind"]?.GetValue<string>() == kind);
+
+    private IEnumerable<JsonObject> PodSpecs() => Objects
+        .Select(o => o["spec"]?["template"]?["spec"] ?? o["spec"]?["jobTemplate"]?["spec"]?["template"]?["spec"]).OfType<JsonObject>();
+}

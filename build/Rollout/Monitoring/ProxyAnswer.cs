@@ -1,0 +1,73 @@
+using System.Text.Json;
+
+namespace Rollout.Monitoring;
+
+/// <summary>
+/// What came back for one request through the API server's service or pod proxy. A missing service, a service without endpoints and a
+/// refused connection are answered by the API server itself, with a <c>Status</c> object: those say nothing about the service's own health.
+/// </summary>
+/// <param name="Code">HTTP status; 0 where nothing answered.</param>
+/// <param name="FromCluster">Whether the API server or the network answered, instead of the service.</param>
+/// <param name="Body">The body, or what went wrong where there is none.</param>
+public sealed record ProxyAnswer(int Code, bool FromCluster, string Body, string? ContentType)
+{
+    /// <summary>One attempt, bounded in time; a broken connection and a time-out are answers with code 0, not exceptions.</summary>
+    /// <param name="request">Sent once; its <c>x-request-id</c>, if any, comes back as the span attribute <c>request.id</c>.</param>
+    public static async Task<ProxyAnswer> SendAsync(
+        HttpClient client, HttpRequestMessage request, TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
+    {
+        using var clock = new CancellationTokenSource(timeout, time);
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(clock.Token, cancellationToken);
+        try
+        {
+            using var response = await client.SendAsync(request, deadline.Token);
+            var body = await response.Content.ReadAsStringAsync(deadline.Token);
+            var type = response.Content.Headers.ContentType?.MediaType;
+            var refused = (int)response.StatusCode >= 400 && StatusMessage(body) is not null;
+            return new ProxyAnswer((int)response.StatusCode, refused, refused ? StatusMessage(body)! : body, type);
+        }
+        catch (HttpRequestException exception)
+        {
+            return new ProxyAnswer(0, true, exception.InnerException?.Message ?? exception.Message, null);
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            return new ProxyAnswer(0, true, $"no answer within {timeout.TotalSeconds:0.#} s", null);
+        }
+    }
+
+    /// <summary>The answer in a few words, for messages.</summary>
+    public string Describe()
+    {
+        var text = Body.Length > 300 ? Body[..300] + "…" : Body;
+        return Code == 0 ? text : $"HTTP {Code}{(FromCluster ? " from the API server" : "")}: {text.Trim()}";
+    }
+
+    private static string? StatusMessage(string body)
+    {
+        // Older servers say this one in plain text.
+        if (body.StartsWith("Error trying to reach service", StringComparison.Ordinal))
+        {
+            return body;
+        }
+
+        if (!body.StartsWith('{') || !body.Contains("\"Status\"", StringComparison.Ordinal))
+        {
+            return null;
+        }
+
+        try
+        {
+            using var document = JsonDocument.Parse(body);
+            var root = document.RootElement;
+            return root.TryGetProperty("kind", out var kind) && kind.ValueEquals("Status")
+                && root.TryGetProperty("apiVersion", out var version) && version.ValueEquals("v1")
+                ? root.TryGetProperty("message", out var message) ? message.GetString() ?? body : body
+                : null;
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+}

@@ -1,0 +1,275 @@
+namespace Rollout.Monitoring;
+
+/// <summary>
+/// What counters did over a watch: per workload, the growth of every series, summed over its pods. Growth survives restarts (a counter that
+/// begins again adds what it shows), and a series that first appears on a pod that was read before began at zero: the first error of a
+/// service is a series of its own.
+/// </summary>
+public sealed class WatchSeries
+{
+    private static readonly string[] CounterSuffixes = ["_total", "_count", "_bucket", "_sum"];
+
+    private readonly Dictionary<string, Pod> _pods = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Service> _services = new(StringComparer.Ordinal);
+    private readonly SortedSet<string> _oddities = new(StringComparer.Ordinal);
+
+    /// <summary>How many times the pods were looked at.</summary>
+    public int Scrapes { get; private set; }
+
+    /// <summary>How many looks failed as a whole: the pods could not be listed.</summary>
+    public int Failures { get; private set; }
+
+    public DateTimeOffset? From { get; private set; }
+
+    public DateTimeOffset? To { get; private set; }
+
+    /// <summary>Why the watch ended before it had seen what it waited for; null where it did not.</summary>
+    public string? Incomplete { get; set; }
+
+    /// <summary>Values that no counter can have (NaN, infinite, negative), each named once.</summary>
+    public IReadOnlyCollection<string> Oddities => _oddities;
+
+    /// <summary>The workloads that had a metrics page at least once, or should have had one.</summary>
+    public IReadOnlyList<string> Services =>
+        [.. _services.Where(s => s.Value.Reads > 0 || s.Value.Gaps.Count > 0).Select(s => s.Key).Order(StringComparer.Ordinal)];
+
+    /// <summary>Adds one look at the pods.</summary>
+    public void Add(DateTimeOffset at, IReadOnlyList<PodScrape> scrapes)
+    {
+        ArgumentNullException.ThrowIfNull(scrapes);
+        foreach (var scrape in scrapes)
+        {
+            if (!_services.TryGetValue(scrape.App, out var service))
+            {
+                _services[scrape.App] = service = new Service();
+            }
+
+            if (scrape.Outcome == ScrapeOutcome.Unreadable)
+            {
+                service.Gaps.Add($"{scrape.Pod}: {scrape.Detail}");
+            }
+
+            Absorb(service, scrape);
+        }
+
+        From ??= at;
+        To = at;
+        Scrapes++;
+    }
+
+    /// <summary>Adds a look that showed nothing.</summary>
+    public void AddFailure(string reason)
+    {
+        Failures++;
+        _oddities.Add(reason);
+    }
+
+    /// <summary>By how much the metric grew in the workload, all matching series together.</summary>
+    /// <param name="where">Which series count; null takes all.</param>
+    public double Increase(string service, string metric, Func<MetricSample, bool>? where = null) =>
+        _services.TryGetValue(service, out var found)
+            ? found.Growth.Values.SelectMany(p => p.Values).Where(g => g.Sample.Name == metric && (where?.Invoke(g.Sample) ?? true)).Sum(g => g.Amount)
+            : 0;
+
+    /// <summary>By how much the metric grew in the one pod where it grew most: what one process did, however many replicas there are.</summary>
+    public double LargestIncrease(string service, string metric) =>
+        _services.TryGetValue(service, out var found)
+            ? found.Growth.Values.Select(p => p.Values.Where(g => g.Sample.Name == metric).Sum(g => g.Amount)).DefaultIfEmpty().Max()
+            : 0;
+
+    /// <summary>The distribution of what the histogram observed during the watch.</summary>
+    public HistogramIncrease Histogram(string service, string metric)
+    {
+        var bounds = new SortedDictionary<double, double>();
+        if (_services.TryGetValue(service, out var found))
+        {
+            foreach (var growth in found.Growth.Values.SelectMany(p => p.Values).Where(g => g.Sample.Name == metric + "_bucket"))
+            {
+                if (TryBound(growth.Sample.Label("le"), out var bound))
+                {
+                    bounds[bound] = bounds.GetValueOrDefault(bound) + growth.Amount;
+                }
+            }
+        }
+
+        return new HistogramIncrease([.. bounds.Select(b => (b.Key, b.Value))]);
+    }
+
+    /// <summary>How often a pod of the workload was read.</summary>
+    public int Reads(string service) => _services.TryGetValue(service, out var found) ? found.Reads : 0;
+
+    /// <summary>Each time a pod of the workload was running and could not be read.</summary>
+    public IReadOnlyList<string> Gaps(string service) => _services.TryGetValue(service, out var found) ? found.Gaps : [];
+
+    private static bool TryBound(string text, out double bound)
+    {
+        if (text is "+Inf" or "Inf")
+        {
+            bound = double.PositiveInfinity;
+            return true;
+        }
+
+        return double.TryParse(text, System.Globalization.CultureInfo.InvariantCulture, out bound);
+    }
+
+    private void Absorb(Service service, PodScrape scrape)
+    {
+        var known = _pods.TryGetValue(scrape.Pod, out var pod);
+        if (pod is null)
+        {
+            // A pod that appears during the watch began at zero; one that was there before has a history that is not ours.
+            _pods[scrape.Pod] = pod = new Pod { Incarnation = scrape.Incarnation, Last = Scrapes > 0 ? [] : null };
+        }
+        else if (pod.Incarnation != scrape.Incarnation)
+        {
+            pod.Incarnation = scrape.Incarnation;
+            pod.Last = [];
+        }
+
+        if (scrape.Outcome != ScrapeOutcome.Read)
+        {
+            return;
+        }
+
+        service.Reads++;
+        var current = Counters(scrape);
+        var previous = pod.Last;
+        if (previous is not null)
+        {
+            // One counter that went back means that all of them began again.
+            var restarted = known && current.Any(c => previous.TryGetValue(c.Key, out var before) && c.Value.Value < before);
+            if (restarted)
+            {
+                previous.Clear();
+            }
+
+            var growth = service.GrowthOf(scrape.Pod);
+            foreach (var (key, sample) in current)
+            {
+                var before = previous.GetValueOrDefault(key);
+                if (growth.TryGetValue(key, out var sum))
+                {
+                    sum.Amount += sample.Value - before;
+                }
+                else
+                {
+                    growth[key] = new Growth(sample) { Amount = sample.Value - before };
+                }
+            }
+        }
+
+        // Merged, not replaced: a page cut short must not make its lost series begin at zero again.
+        pod.Last ??= new Dictionary<string, double>(StringComparer.Ordinal);
+        foreach (var (key, sample) in current)
+        {
+            pod.Last[key] = sample.Value;
+        }
+    }
+
+    private Dictionary<string, MetricSample> Counters(PodScrape scrape)
+    {
+        var counters = new Dictionary<string, MetricSample>(StringComparer.Ordinal);
+        foreach (var sample in scrape.Samples)
+        {
+            if (!CounterSuffixes.Any(s => sample.Name.EndsWith(s, StringComparison.Ordinal)))
+            {
+                continue;
+            }
+
+            if (double.IsFinite(sample.Value) && sample.Value >= 0)
+            {
+                counters[sample.Series] = sample;
+            }
+            else
+            {
+                _oddities.Add($"{scrape.Pod}: {sample.Name} is {sample.Value}");
+            }
+        }
+
+        return counters;
+    }
+
+    private sealed class Pod
+    {
+        public required string Incarnation { get; set; }
+
+        /// <summary>Null until the pod has been read once.</summary>
+        public Dictionary<string, double>? Last { get; set; }
+    }
+
+    private sealed class Service
+    {
+        public int Reads { get; set; }
+
+        public List<string> Gaps { get; } = [];
+
+        public Dictionary<string, Dictionary<string, Growth>> Growth { get; } = new(StringComparer.Ordinal);
+
+        public Dictionary<string, Growth> GrowthOf(string pod)
+        {
+            if (!Growth.TryGetValue(pod, out var growth))
+            {
+                Growth[pod] = growth = new Dictionary<string, Growth>(StringComparer.Ordinal);
+            }
+
+            return growth;
+        }
+    }
+
+    private sealed class Growth(MetricSample sample)
+    {
+        public MetricSample Sample { get; } = sample;
+
+        public double Amount { get; set; }
+    }
+}
+
+/// <summary>A histogram's growth: cumulative counts by upper bound, ascending.</summary>
+public sealed record HistogramIncrease(IReadOnlyList<(double Bound, double Count)> Buckets)
+{
+    /// <summary>How many observations there were; NaN where the histogram has no <c>+Inf</c> bucket, without which nothing is known.</summary>
+    public double Count => Buckets.Count > 0 && double.IsPositiveInfinity(Buckets[^1].Bound) ? Highest(Buckets.Count - 1) : double.NaN;
+
+    /// <summary>
+    /// The quantile as Prometheus estimates it, linear within a bucket, but <c>+Inf</c> where it falls above the last finite bound (Prometheus
+    /// answers that bound, which reads as good), and NaN without observations.
+    /// </summary>
+    public double Quantile(double quantile)
+    {
+        var count = Count;
+        if (double.IsNaN(count) || count <= 0)
+        {
+            return double.NaN;
+        }
+
+        var rank = quantile * count;
+        var lower = 0.0;
+        var below = 0.0;
+        for (var i = 0; i < Buckets.Count; i++)
+        {
+            // Pods are read one after another, so sums of buckets may be out of order by a few.
+            var within = Highest(i);
+            if (within >= rank && within > below)
+            {
+                var bound = Buckets[i].Bound;
+                return double.IsPositiveInfinity(bound) ? bound : lower + ((bound - lower) * ((rank - below) / (within - below)));
+            }
+
+            below = within;
+            lower = Buckets[i].Bound;
+        }
+
+        return double.PositiveInfinity;
+    }
+
+    private double Highest(int index)
+    {
+        var highest = 0.0;
+        for (var i = 0; i <= index; i++)
+        {
+            highest = Math.Max(highest, Buckets[i].Count);
+        }
+
+        return highest;
+    }
+}

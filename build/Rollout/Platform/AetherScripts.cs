@@ -1,0 +1,189 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Rollout.Commands;
+
+namespace Rollout.Platform;
+
+/// <summary>How a script of the platform ended.</summary>
+/// <param name="Command">The line as typed; it holds no secret.</param>
+/// <param name="Problem">What went wrong, which the exit code need not tell; null where nothing did.</param>
+/// <param name="Output">Both streams, with secrets masked.</param>
+public sealed record ScriptResult(string Command, int ExitCode, string? Problem, string Output)
+{
+    public bool Succeeded => Problem is null;
+
+    /// <summary>This result, or a failure that carries the end of the output.</summary>
+    /// <exception cref="RolloutException">The script did not succeed.</exception>
+    public ScriptResult OrThrow(string? hint = null)
+    {
+        var tail = Output.Trim();
+        tail = tail.Length > 2000 ? "…" + tail[^2000..] : tail;
+        return Succeeded ? this : throw new RolloutException($"'{Command}': {Problem}{(tail.Length > 0 ? $"\n{tail}" : "")}", hint);
+    }
+}
+
+/// <summary>
+/// Runs the platform's Python programs out of its checkout (platform contract, section 7). The checkout comes last on Python's path: it holds
+/// stubs of real packages, which would hide them. DSNs travel in the environment only.
+/// </summary>
+/// <param name="platformDirectory">The Aether checkout.</param>
+public sealed partial class AetherScripts(string platformDirectory, CommandRunner commands)
+{
+    private const string MigrationVariable = "ROLLOUT_MIGRATION_DSN";
+
+    private (bool Safe, string Path)? _python;
+
+    /// <summary><c>ops/migrate_admin_repository.py</c>: upserts the administrators of the source file, which holds secrets.</summary>
+    public Task<ScriptResult> MigrateAdminRepositoryAsync(string source, Secret dsn, CancellationToken cancellationToken) => RunAsync(
+        ["ops/migrate_admin_repository.py", "--source", source],
+        new() { ["ADMIN_POSTGRES_DSN"] = Plain(dsn), ["ADMIN_DATABASE_DSN"] = null, ["ADMIN_DB_DSN"] = null },
+        [dsn],
+        output => MigratedLine().IsMatch(output) ? null : "it did not say how many accounts it migrated",
+        cancellationToken);
+
+    /// <summary>
+    /// <c>ops/refresh_continuous_aggregates.py</c>. It exits with 0 whatever happened; its warning is the failure, and on a real TimescaleDB it
+    /// always fails, refreshing inside a transaction: <c>AetherDatabase</c> does the refresh that counts.
+    /// </summary>
+    public Task<ScriptResult> RefreshAggregatesAsync(string account, IReadOnlyList<string> aggregates, Secret dsn, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(aggregates);
+        return RunAsync(
+            ["ops/refresh_continuous_aggregates.py", account, .. aggregates],
+            new()
+            {
+                // The platform keeps the account's hyphen in the name, which no shell can export and a process can (contract, section 10).
+                [$"AETHER_{account.ToUpperInvariant()}_TIMESCALE_DSN"] = Plain(dsn),
+                ["TIMESCALE_DSN"] = Plain(dsn),
+            },
+            [dsn],
+            output => output.Contains("Unable to refresh continuous aggregate", StringComparison.OrdinalIgnoreCase) ? "it could not refresh, and exited with 0" : null,
+            cancellationToken);
+    }
+
+    /// <summary><c>scripts/generate_openapi.py</c>: the contract of the checkout's admin application. It contacts no stack.</summary>
+    /// <param name="output">Where the JSON goes.</param>
+    public async Task<ScriptResult> GenerateOpenApiAsync(string output, CancellationToken cancellationToken)
+    {
+        var target = Path.GetFullPath(output);
+        File.Delete(target);
+        return await RunAsync(["scripts/generate_openapi.py", "--output", target], [], [], _ => DescribeContract(target), cancellationToken);
+    }
+
+    /// <summary>
+    /// <c>tests/test_governance_audit_logging.py</c>: three tests on stubs. They check the code and say nothing about a running stack.
+    /// </summary>
+    public Task<ScriptResult> GovernanceTestsAsync(CancellationToken cancellationToken) => RunAsync(
+        ["-m", "unittest", "-v", "tests.test_governance_audit_logging"],
+        [],
+        [],
+        output => RanLine().Match(output) is { Success: true } ran && int.Parse(ran.Groups["count"].ValueSpan, CultureInfo.InvariantCulture) > 0
+            ? SkippedLine().Match(output) is { Success: true } skipped && skipped.Groups["count"].ValueSpan.SequenceEqual(ran.Groups["count"].ValueSpan) ? "every test was skipped" : null
+            : "no test ran",
+        cancellationToken);
+
+    /// <summary><c>ops/run_migrations.py</c>: brings the database to the checkout's heads.</summary>
+    public Task<ScriptResult> RunMigrationsAsync(Secret dsn, CancellationToken cancellationToken) => RunAsync(
+        ["ops/run_migrations.py", "--dsn-env", MigrationVariable], new() { [MigrationVariable] = Plain(dsn) }, [dsn], _ => null, cancellationToken);
+
+    // The platform hands these two schemes on to a driver that does not know them (contract, section 7.1).
+    private static string Plain(Secret dsn) => SchemeOfDriver().Replace(dsn.Reveal(), "postgresql://");
+
+    private static string? DescribeContract(string path)
+    {
+        if (!File.Exists(path))
+        {
+            return $"it wrote no '{path}'";
+        }
+
+        try
+        {
+            using var document = JsonDocument.Parse(File.ReadAllText(path));
+            return document.RootElement.TryGetProperty("paths", out var paths) && paths.EnumerateObject().Any() ? null : $"'{path}' describes no path";
+        }
+        catch (JsonException exception)
+        {
+            return $"'{path}' is no JSON: {exception.Message}";
+        }
+    }
+
+    private static string Mask(string text, IEnumerable<Secret> secrets)
+    {
+        foreach (var secret in secrets.Select(s => s.Reveal()))
+        {
+            text = text.Replace(secret, "***", StringComparison.Ordinal);
+            if (PasswordOfDsn().Match(secret) is { Success: true } match)
+            {
+                var password = match.Groups["password"].Value;
+                text = text.Replace(Uri.UnescapeDataString(password), "***", StringComparison.Ordinal).Replace(password, "***", StringComparison.Ordinal);
+            }
+        }
+
+        return text;
+    }
+
+    [GeneratedRegex(@"Migrated \d+ administrator account")]
+    private static partial Regex MigratedLine();
+
+    [GeneratedRegex(@"^Ran (?<count>\d+) test", RegexOptions.Multiline)]
+    private static partial Regex RanLine();
+
+    [GeneratedRegex(@"^OK \(skipped=(?<count>\d+)\)", RegexOptions.Multiline)]
+    private static partial Regex SkippedLine();
+
+    [GeneratedRegex(@"^(postgres(ql)?(\+\w+)?|timescale(db)?)://", RegexOptions.IgnoreCase)]
+    private static partial Regex SchemeOfDriver();
+
+    [GeneratedRegex(@"^\w[\w+]*://[^:/@]*:(?<password>[^@]+)@|[Pp]assword=(?<password>[^;]+)")]
+    private static partial Regex PasswordOfDsn();
+
+    private async Task<ScriptResult> RunAsync(
+        IReadOnlyList<string> arguments,
+        Dictionary<string, string?> environment,
+        IReadOnlyList<Secret> secrets,
+        Func<string, string?> judge,
+        CancellationToken cancellationToken)
+    {
+        var script = arguments[0] == "-m" ? $"{arguments[^1].Replace('.', '/')}.py" : arguments[0];
+        if (!File.Exists(Path.Combine(platformDirectory, script)))
+        {
+            throw new RolloutException($"The platform checkout '{platformDirectory}' has no '{script}'.", "Point --platform at a checkout of the release.");
+        }
+
+        var python = await PythonAsync(cancellationToken);
+        environment["PYTHONPATH"] = python.Path;
+        environment["PYTHONDONTWRITEBYTECODE"] = "1";
+        var command = new CommandLine("python3", [.. python.Safe ? ["-P"] : Array.Empty<string>(), .. arguments])
+        {
+            WorkingDirectory = platformDirectory,
+            Environment = environment,
+            Timeout = TimeSpan.FromMinutes(15),
+        };
+        var result = await commands.RunAsync(command, cancellationToken);
+        var output = Mask(result.Output + result.Error, secrets);
+        return new ScriptResult(command.ToString(), result.ExitCode, result.ExitCode != 0 ? $"exit code {result.ExitCode}" : judge(output), output);
+    }
+
+    /// <summary>Whether <c>-P</c> is known (3.11), and a path that begins as Python's own and ends with the checkout.</summary>
+    private async Task<(bool Safe, string Path)> PythonAsync(CancellationToken cancellationToken)
+    {
+        if (_python is { } known)
+        {
+            return known;
+        }
+
+        const string PrintPath = "import sys; print('\\n'.join(p for p in sys.path if p))";
+        var safe = true;
+        var result = await commands.RunAsync(new CommandLine("python3", "-P", "-c", PrintPath) { Echo = false }, cancellationToken);
+        if (result.ExitCode != 0)
+        {
+            safe = false;
+            result = (await commands.RunAsync(new CommandLine("python3", "-c", PrintPath) { Echo = false }, cancellationToken)).OrThrow("The platform's scripts need Python 3.");
+        }
+
+        var path = string.Join(Path.PathSeparator, result.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Append(Path.GetFullPath(platformDirectory)));
+        _python = (safe, path);
+        return _python.Value;
+    }
+}

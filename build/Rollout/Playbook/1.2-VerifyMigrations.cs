@@ -1,0 +1,51 @@
+using Cake.Frosting;
+
+namespace Rollout.Playbook;
+
+/// <summary>
+/// "Run ops/migrate_admin_repository.py and account-scoped Timescale migrations. Use the new ops/refresh_continuous_aggregates.py helper to
+/// refresh analytics materialised views ahead of the cutover."
+/// <para>Changes: the admin accounts' table (upserts), the aggregates. Done when: the accounts are in the database, every account has its
+/// schema, and no aggregate is older than before. Undone by: nothing; all of it is repeatable and additive.</para>
+/// </summary>
+[TaskDescription("1.2 Verify migrations: admin accounts and account schemas are in the database, aggregates are fresh before the cutover")]
+[IsDependentOn(typeof(TagRelease))]
+public sealed class VerifyMigrations : PlaybookStep
+{
+    protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var source = Path.Combine(run.Surroundings.Platform, run.Settings["Platform.AdminSource"]!);
+        if (!File.Exists(source))
+        {
+            throw new RolloutException($"The admin accounts' source '{source}' is not there.", "Platform.AdminSource names it; it is a path in the checkout.");
+        }
+
+        var accounts = await run.Database.AdminAccountsAsync(cancellationToken);
+        return new StepPlan(
+            $"upsert the admin accounts of {run.Settings["Platform.AdminSource"]} (the database has {accounts.Count})",
+            $"refresh {run.Settings["Platform.Aggregates"]} of {run.Settings["Platform.Accounts"]}");
+    }
+
+    protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
+        await journal.IntendAsync("admin-accounts", new() { ["before"] = (await run.Database.AdminAccountsAsync(cancellationToken)).Count });
+        var migrated = await run.Scripts.MigrateAdminRepositoryAsync(run.Settings["Platform.AdminSource"]!, run.Surroundings.Database, cancellationToken);
+        await journal.KeepAsync("migrate-admin-repository.log", migrated.Output);
+        journal.Result["aggregates"] = await Aggregates.RefreshAsync(run, journal, cancellationToken);
+    }
+
+    protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var accounts = await run.Database.AdminAccountsAsync(cancellationToken);
+        var schemas = await run.Database.AccountSchemasAsync(cancellationToken);
+        var missing = run.Settings.List("Platform.Accounts").Where(a => !schemas.Contains(run.Database.SchemaOf(a))).ToList();
+        if (accounts.Count == 0 || missing.Count > 0)
+        {
+            throw new RolloutException(
+                $"The database has {accounts.Count} admin accounts and no schema for {(missing.Count == 0 ? "none" : string.Join(", ", missing))}; expected at least one account and a schema for each.",
+                "Look at what ops/migrate_admin_repository.py said, in the step's evidence.");
+        }
+
+        run.Console.Note($"{accounts.Count} admin accounts, schemas {string.Join(", ", schemas)}");
+    }
+}

@@ -1,0 +1,61 @@
+using System.Text.Json.Nodes;
+using Cake.Frosting;
+using Rollout.Platform;
+
+namespace Rollout.Playbook;
+
+/// <summary>
+/// "Capture current /healthz and /metrics output for every service and store them in the governance audit trail."
+/// <para>Changes: evidence files, and one row in the audit trail. Done when: every service of live has one of the four outcomes on record.
+/// Undone by: nothing to undo.</para>
+/// </summary>
+[TaskDescription("1.3 Export a health snapshot: /healthz and /metrics of every live service go into the evidence and the audit trail")]
+[IsDependentOn(typeof(VerifyMigrations))]
+public sealed class ExportHealthSnapshot : PlaybookStep
+{
+    protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var services = await run.LiveStack.ServicesAsync(cancellationToken);
+        return services.Count > 0
+            ? new StepPlan($"store /healthz and /metrics of {services.Count} services of {run.Named(run.Live)}")
+            : throw new RolloutException(
+                $"{run.Named(run.Live)} has no services in namespace {run.Live.Namespace}.", $"Look: kubectl get services -n {run.Live.Namespace}");
+    }
+
+    protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
+        var services = await run.LiveStack.ServicesAsync(cancellationToken);
+        var snapshots = await run.LiveStack.SnapshotAsync(services, $"rollout-{run.Release}-1.3", cancellationToken);
+        var outcomes = new JsonObject();
+        var manifest = new JsonObject();
+        foreach (var snapshot in snapshots)
+        {
+            outcomes[snapshot.Service] = snapshot.Health.ToString().ToLowerInvariant();
+            if (snapshot.HealthBody is not null)
+            {
+                manifest[$"{snapshot.Service}.healthz.json"] = (await journal.KeepAsync($"{snapshot.Service}.healthz.json", snapshot.HealthBody)).Sha256;
+            }
+
+            if (snapshot.Metrics is not null)
+            {
+                manifest[$"{snapshot.Service}.metrics.txt"] = (await journal.KeepAsync($"{snapshot.Service}.metrics.txt", snapshot.Metrics)).Sha256;
+            }
+        }
+
+        // The files' digests are in the manifest, and its digest is in the journal; a line a file would only fill the journal.
+        var kept = await journal.KeepAsync("manifest.json", manifest.ToJsonString());
+        journal.Result["evidence"] = new JsonObject { [kept.Path] = kept.Sha256 };
+        journal.Result["health"] = outcomes;
+        journal.Result["auditRow"] = await run.Database.RecordSnapshotAsync(kept.Sha256, run.Release, cancellationToken);
+        run.Console.Note(string.Join(", ", snapshots.GroupBy(s => s.Health).OrderBy(g => g.Key).Select(g => $"{g.Count()} {g.Key.ToString().ToLowerInvariant()}"))
+            + (journal.Result["auditRow"]!.GetValue<bool>() ? "; one row in the audit trail" : "; the audit trail has no table for it"));
+    }
+
+    protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var broken = run.Evidence.Verify();
+        return broken.Count == 0
+            ? Task.CompletedTask
+            : throw new RolloutException($"Evidence was changed after it was written: {string.Join(", ", broken)}.");
+    }
+}

@@ -1,0 +1,85 @@
+using System.Text.Json.Nodes;
+using Cake.Frosting;
+using Rollout.Cluster;
+
+namespace Rollout.Playbook;
+
+/// <summary>
+/// "Commit any configuration overrides to the blue environment values file and verify secrets are present for company and director accounts."
+/// <para>Changes: nothing. Done when: overlays are committed, the chart lints, every secret that the rendered workloads refer to exists with its
+/// key, exchange keys have their shape, both slots have an address of their own, and live's session works. Undone by: nothing to undo.</para>
+/// </summary>
+[TaskDescription("1.4 Stage config: overlays are committed, and secrets of company and directors are present")]
+[IsDependentOn(typeof(ExportHealthSnapshot))]
+public sealed class StageConfig : PlaybookStep
+{
+    protected override Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken) =>
+        Task.FromResult(new StepPlan("nothing; overlays, chart, secrets, addresses and sessions are looked at"));
+
+    protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
+        await run.Deployment.LintAsync(run.ChartFolder, await run.ValuesAsync(run.Candidate, run.CandidateValues, "candidate", cancellationToken));
+        await run.LiveStack.PreflightAsync(cancellationToken);
+    }
+
+    protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var problems = new List<string>();
+        foreach (var overlay in run.Overlays(run.Candidate))
+        {
+            var path = Path.GetRelativePath(run.Surroundings.Platform, overlay);
+            if (!await run.Checkout.IsCommittedAsync(path, cancellationToken))
+            {
+                problems.Add($"{path} has changes that are not committed");
+            }
+        }
+
+        problems.AddRange(await MissingSecretsAsync(run, cancellationToken));
+        if (await run.AddressAsync(run.Live, cancellationToken) == await run.AddressAsync(run.Candidate, cancellationToken))
+        {
+            problems.Add("both slots have the same ingress address");
+        }
+
+        if (problems.Count > 0)
+        {
+            throw new RolloutException(
+                $"{problems.Count} things are missing for {run.Release}:\n  - {string.Join("\n  - ", problems)}",
+                "Mend them and run the same command again.");
+        }
+    }
+
+    private static async Task<IReadOnlyList<string>> MissingSecretsAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        // With exchange keys, as the candidate will run in the end: a pod starts without them, so nobody else would notice.
+        var rendered = await run.RenderAsync(run.Candidate, run.CandidateValues with { HasExchangeKeys = true }, "trading", cancellationToken);
+        var secrets = (await run.Cluster.ListAsync($"/api/v1/namespaces/{run.Live.Namespace}/secrets", cancellationToken))
+            .ToDictionary(s => s["metadata"]!["name"]!.GetValue<string>(), s => s["data"] as JsonObject ?? []);
+        var problems = new List<string>();
+        foreach (var reference in rendered.Secrets)
+        {
+            if (!secrets.TryGetValue(reference.Secret, out var data))
+            {
+                problems.Add($"secret {run.Live.Namespace}/{reference.Secret} does not exist");
+            }
+            else if (reference.Key is not null && !data.ContainsKey(reference.Key))
+            {
+                problems.Add($"secret {run.Live.Namespace}/{reference.Secret} has no key {reference.Key}");
+            }
+        }
+
+        foreach (var account in run.Settings.List("Platform.Accounts"))
+        {
+            var name = ExchangeKeys.SecretOf(account);
+            if (secrets.TryGetValue(name, out var data) && !ExchangeKeys.HasShape(data))
+            {
+                problems.Add($"secret {run.Live.Namespace}/{name} has no credentials.json with api_key and api_secret");
+            }
+            else if (data is null)
+            {
+                problems.Add($"secret {run.Live.Namespace}/{name} does not exist");
+            }
+        }
+
+        return [.. problems.Distinct()];
+    }
+}

@@ -1,0 +1,65 @@
+using System.Text.Json.Nodes;
+using Cake.Frosting;
+using Rollout.Cluster;
+using Rollout.Platform;
+using Rollout.Supply;
+
+namespace Rollout.Playbook;
+
+/// <summary>
+/// "Deploy the Helm chart with --namespace aether-green and override the ingress hosts to use the staging subdomain."
+/// <para>Changes: the candidate's safe-mode state, seeded before its first pod (entering it on a running stack would cancel live's orders), then
+/// the Helm release, without exchange keys. Done when: pods run the recorded digests, health is no worse than live's, safe mode is active and
+/// no order was sent. Undone by: Retire.</para>
+/// </summary>
+[TaskDescription("2.2 Install the chart: the candidate runs the recorded images on staging hosts, fenced: no exchange keys, safe mode seeded")]
+[IsDependentOn(typeof(CreateGreenNamespace))]
+public sealed class InstallChart : PlaybookStep
+{
+    protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var present = await ExchangeKeys.PresentAsync(run.Cluster, run.Candidate.Namespace, run.Settings.List("Platform.Accounts"), cancellationToken);
+        if (present.Count > 0)
+        {
+            throw new RolloutException(
+                $"The exchange keys of {string.Join(", ", present)} are in {run.Candidate.Namespace}: the candidate's first pod could send orders beside live's.",
+                "Run 2.1 again: ./build.sh --target=CreateGreenNamespace --exclusive");
+        }
+
+        var release = await run.Deployment.StatusAsync(run.Settings["Chart.ReleaseName"]!, run.Candidate.Namespace);
+        return new StepPlan(
+            $"seed safe mode of {run.Named(run.Candidate)} as active",
+            $"{(release is null ? "install" : $"upgrade revision {release.Revision} of")} release {run.Settings["Chart.ReleaseName"]} in {run.Candidate.Namespace}, staging hosts, class {run.Candidate.IngressClass}");
+    }
+
+    protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
+        await journal.IntendAsync("safe-mode-seed", new() { ["before"] = await SafeModeSeed.ReadAsync(run.Candidate.Redis.Reveal(), cancellationToken) is { } state ? state.Active : null, ["after"] = true });
+        await SafeModeSeed.SeedAsync(run.Candidate.Redis.Reveal(), run.FenceReason, run.Time.GetUtcNow(), cancellationToken);
+        var before = await run.Deployment.StatusAsync(run.Settings["Chart.ReleaseName"]!, run.Candidate.Namespace);
+        await journal.IntendAsync("helm", new() { ["before"] = before?.Revision, ["after"] = run.Release });
+        await run.UpgradeCandidateAsync(run.CandidateValues, "2.2 install, fenced", cancellationToken);
+    }
+
+    protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        await Candidates.RequireImagesAsync(run, cancellationToken);
+        await Candidates.RequireHealthAsync(run, cancellationToken);
+        var safeMode = await run.CandidateStack.SafeModeStatusAsync(cancellationToken);
+        if (!safeMode.Active)
+        {
+            throw new RolloutException(
+                $"Safe mode of {run.Named(run.Candidate)} is not active although its state was seeded.",
+                "Its Redis may be another one than Secrets.Redis says; the exchange keys are withheld, so nothing trades.");
+        }
+
+        var orders = await run.CandidateStack.OrdersAsync(cancellationToken);
+        if (orders.Real > 0)
+        {
+            throw new RolloutException(
+                $"{run.Named(run.Candidate)} has sent {orders.Real} orders although it holds no exchange keys.",
+                $"Stop it now: kubectl scale deployment/oms-service --replicas=0 -n {run.Candidate.Namespace}",
+                ExitCode.Held);
+        }
+    }
+}

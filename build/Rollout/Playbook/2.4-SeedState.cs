@@ -1,0 +1,99 @@
+using System.Text.Json.Nodes;
+using Cake.Frosting;
+
+namespace Rollout.Playbook;
+
+/// <summary>
+/// "Run database migrations. Synchronise .aether_state artifacts (safe mode, capital allocator snapshots, account crypto keys) required for
+/// insecure-default fallbacks. Execute scripts/generate_openapi.py against the green stack to archive the API contract."
+/// <para>Changes: the database's schema (additive), the candidate's state files where the deployment has any. Done when: the checkout's heads are
+/// the database's, state is there or not applicable, and every candidate service's API contract is archived. Undone by: nothing; additive.</para>
+/// </summary>
+[TaskDescription("2.4 Seed state: migrations, .aether_state and the API contract of the candidate")]
+[IsDependentOn(typeof(BootstrapObservability))]
+public sealed class SeedState : PlaybookStep
+{
+    protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var stored = await run.Database.MigrationHeadsAsync(cancellationToken);
+        var heads = Database.AetherDatabase.HeadsInCheckout(run.Surroundings.Platform);
+        foreach (var problem in heads.Problems)
+        {
+            run.Console.Warning(problem);
+        }
+
+        return new StepPlan(
+            $"migrate the database from {string.Join(", ", stored)} to {string.Join(", ", heads.Heads)}",
+            "synchronise .aether_state where the deployment has one",
+            "archive the API contract of every candidate service");
+    }
+
+    protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
+        await journal.PartAsync("migrations", async data =>
+        {
+            var before = await run.Database.MigrationHeadsAsync(cancellationToken);
+            await journal.IntendAsync("migrations", new() { ["before"] = new JsonArray([.. before.Select(h => JsonValue.Create(h))]) });
+            var result = await run.Scripts.RunMigrationsAsync(run.Surroundings.Database, cancellationToken);
+            await journal.KeepAsync("migrations.log", result.Output);
+            var after = await run.Database.MigrationHeadsAsync(cancellationToken);
+            data["after"] = new JsonArray([.. after.Select(h => JsonValue.Create(h))]);
+        });
+        await journal.PartAsync("state", async data => data["outcome"] = await SynchroniseAsync(run, cancellationToken));
+        await journal.PartAsync("openapi", async data =>
+        {
+            var offline = await run.Scripts.GenerateOpenApiAsync(Path.Combine(run.Folder, "openapi-checkout.json"), cancellationToken);
+            await journal.KeepAsync("generate-openapi.log", offline.Output);
+            data["services"] = await ArchiveContractsAsync(run, journal, cancellationToken);
+        });
+    }
+
+    protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var stored = await run.Database.MigrationHeadsAsync(cancellationToken);
+        var missing = Database.AetherDatabase.HeadsInCheckout(run.Surroundings.Platform).Heads.Except(stored).ToList();
+        if (missing.Count > 0)
+        {
+            throw new RolloutException(
+                $"The checkout's migration heads {string.Join(", ", missing)} are not in the database, which has {string.Join(", ", stored)}.",
+                "Look at migrations.log in the step's evidence.");
+        }
+    }
+
+    // Only insecure-default fallbacks write .aether_state; a hardened deployment has none (platform contract, section 6).
+    private static async Task<string> SynchroniseAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var hardened = (await run.Cluster.ListAsync($"/apis/apps/v1/namespaces/{run.Live.Namespace}/deployments", cancellationToken))
+            .All(d => (d["spec"]!["template"]!["spec"]!["containers"] as JsonArray ?? []).OfType<JsonObject>()
+                .All(c => c["securityContext"]?["readOnlyRootFilesystem"]?.GetValue<bool>() == true && !AllowsInsecureDefaults(c)));
+        if (!hardened)
+        {
+            throw new RolloutException(
+                $"A workload of {run.Named(run.Live)} may write .aether_state (its root file system is writable, or insecure defaults are allowed).",
+                "Copying state files is not supported yet: harden the deployment as the chart does by default, or copy them by hand.");
+        }
+
+        run.Console.Note("state: not applicable, hardened");
+        return "not applicable, hardened";
+    }
+
+    private static bool AllowsInsecureDefaults(JsonObject container) => (container["env"] as JsonArray ?? []).OfType<JsonObject>()
+        .Any(e => e["name"]!.GetValue<string>().EndsWith("_ALLOW_INSECURE_DEFAULTS", StringComparison.Ordinal) && e["value"]?.GetValue<string>() is "1" or "true");
+
+    private static async Task<JsonArray> ArchiveContractsAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
+        var archived = new JsonArray();
+        foreach (var service in await run.CandidateStack.ServicesAsync(cancellationToken))
+        {
+            if (await run.CandidateStack.OpenApiAsync(service, cancellationToken) is { } contract)
+            {
+                await journal.KeepAsync($"{service.Name}.openapi.json", contract);
+                archived.Add(JsonValue.Create(service.Name));
+            }
+        }
+
+        return archived.Count > 0
+            ? archived
+            : throw new RolloutException($"No service of {run.Named(run.Candidate)} answers /openapi.json.", $"Look: kubectl get pods -n {run.Candidate.Namespace}");
+    }
+}

@@ -1,0 +1,48 @@
+using System.Text.Json.Nodes;
+using Cake.Frosting;
+using Rollout.Monitoring;
+
+namespace Rollout.Playbook;
+
+/// <summary>
+/// "Watch Prometheus dashboards and OpenTelemetry traces for latency or error spikes for at least two evaluation cycles of the scaling controller."
+/// <para>Changes: nothing. Done when: the scaling controller of the candidate has evaluated twice and the judge says Successful from positive
+/// evidence. Undone by: nothing to undo.</para>
+/// </summary>
+[TaskDescription("3.3 Monitor traffic: no worse than live's baseline over at least two scaling evaluations")]
+[IsDependentOn(typeof(FlipDns))]
+public sealed class MonitorTraffic : PlaybookStep
+{
+    protected override Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken) => Task.FromResult(new StepPlan(
+        $"nothing; {run.Named(run.Candidate)} is watched for {run.Settings["Monitoring.Cycles"]} scaling evaluations and judged"));
+
+    protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
+        using var watch = run.WatchOf(run.Candidate);
+        var observed = await watch.ObserveCyclesAsync(
+            run.Settings.Integer("Monitoring.Cycles"),
+            run.Settings.Duration("Monitoring.Interval"),
+            run.Settings.Duration("Monitoring.Timeout"),
+            cancellationToken);
+        await journal.KeepAsync("observed.json", observed.ToJson().ToJsonString());
+        var baseline = run.Journal.Last(nameof(FreezeWrites), Journal.JournalEvent.Done, "baseline")?.Data?["series"] as JsonObject
+            ?? throw new RolloutException("The baseline of live is not in the journal.", "It is measured by 3.1.", ExitCode.Held);
+        var judgement = SteadinessJudge.Judge(WatchSeries.FromJson(baseline), observed, new JudgeThresholds
+        {
+            ErrorRatioMargin = run.Settings.Integer("Monitoring.ErrorPercent") / 100.0,
+            LatencyRatio = 1 + (run.Settings.Integer("Monitoring.LatencyPercent") / 100.0),
+        });
+        journal.Result["verdict"] = judgement.Verdict.ToString();
+        journal.Result["reason"] = judgement.Reason;
+        await journal.KeepAsync("judgement.txt", judgement.Message);
+        run.Console.Note($"{judgement.Verdict}: {judgement.Message}");
+        if (judgement.Verdict != Verdict.Successful)
+        {
+            throw new RolloutException(
+                $"The watch of {run.Named(run.Candidate)} ended {judgement.Verdict} ({judgement.Reason}): {judgement.Message}",
+                judgement.Verdict == Verdict.Inconclusive ? "There was not enough evidence either way; that is no success." : null);
+        }
+    }
+
+    protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken) => Task.CompletedTask;
+}

@@ -1,0 +1,31 @@
+using Cake.Frosting;
+
+namespace Rollout.Playbook;
+
+/// <summary>
+/// "Store the generated OpenAPI snapshot, CI logs, and Prometheus scrape artifacts in the compliance bucket."
+/// <para>Changes: the compliance bucket, nothing in it is overwritten. Done when: every piece of evidence is there with its SHA-256, read back.
+/// Undone by: nothing; an archive stays.</para>
+/// </summary>
+[TaskDescription("4.3 Archive artefacts: all evidence of the release is in the compliance bucket, read back by its SHA-256")]
+[IsDependentOn(typeof(AuditGovernance))]
+public sealed class ArchiveArtefacts : PlaybookStep
+{
+    protected override Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken) =>
+        Task.FromResult(new StepPlan($"store {run.Evidence.List().Count} files, the CI log and the journal in {run.Bucket}"));
+
+    protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
+        var commit = run.Fact(nameof(TagRelease), "commit")!.GetValue<string>();
+        var ci = await run.Ci.RequireGreenAsync(
+            commit, run.Settings["Github.Workflow"]!, run.Settings["Github.Job"]!, run.Settings.Duration("Github.Timeout"), cancellationToken);
+        await run.Evidence.WriteAsync(Name, "ci-logs.zip", await run.Ci.LogsAsync(ci, cancellationToken), cancellationToken);
+        await run.Evidence.WriteAsync(Name, "journal.jsonl", await File.ReadAllBytesAsync(Path.Combine(run.Folder, "journal.jsonl"), cancellationToken), cancellationToken);
+        var stored = await run.ArchiveAsync(cancellationToken);
+        journal.Result["objects"] = stored.Objects.Count;
+        journal.Result["journalHead"] = run.Journal.Head;
+        run.Console.Note($"{stored.Objects.Count} objects in {run.Bucket}");
+    }
+
+    protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken) => run.VerifyArchiveAsync(cancellationToken);
+}

@@ -1,0 +1,48 @@
+using Cake.Frosting;
+
+namespace Rollout.Playbook;
+
+/// <summary>
+/// "Restore DNS to the blue ingress addresses."
+/// <para>Changes: live's replicas where they shrank in the freeze, then the address of every host, all or none. Done when: every name server
+/// answers live's address. Undone by: the next rollout's 3.2.</para>
+/// </summary>
+[TaskDescription("5.2 Restore DNS: all hosts point at live again, seen on every name server")]
+[IsDependentOn(typeof(ReenableSafeMode))]
+public sealed class RestoreDns : PlaybookStep
+{
+    protected override bool IsRepeatable => true;
+
+    protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var plan = await DnsFlip.PlanAsync(run, run.Live, cancellationToken);
+        return new StepPlan([.. (await ShrunkAsync(run, cancellationToken)).Select(d => $"scale {d.Name} of {run.Named(run.Live)} from {d.Now} back to {d.Wanted}"), .. plan.Changes]);
+    }
+
+    protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
+        foreach (var (name, now, wanted) in await ShrunkAsync(run, cancellationToken))
+        {
+            await journal.IntendAsync("replicas", new() { ["deployment"] = name, ["before"] = now, ["after"] = wanted });
+            await run.Deployment.ScaleAsync(run.Live.Namespace, name, wanted);
+            await run.Deployment.RolloutStatusAsync(run.Live.Namespace, name, run.Settings.Duration("Chart.Timeout"));
+        }
+
+        await DnsFlip.PointAsync(run, run.Live, journal, cancellationToken);
+    }
+
+    protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken) => DnsFlip.RequireAsync(run, run.Live, cancellationToken);
+
+    protected override Task FinishedAsync(RolloutRun run, StepJournal journal) => run.UndoneAsync(nameof(FlipDns), nameof(MonitorTraffic));
+
+    // A frozen slot shows no throughput, so its scaling controller shrinks it (platform contract, section 4.3).
+    private static async Task<IReadOnlyList<(string Name, int Now, int Wanted)>> ShrunkAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var release = await run.ReplicasOfAsync(run.Live, cancellationToken);
+        var deployments = await run.Cluster.ListAsync($"/apis/apps/v1/namespaces/{run.Live.Namespace}/deployments", cancellationToken);
+        return [.. deployments
+            .Select(d => (Name: d["metadata"]!["name"]!.GetValue<string>(), Now: d["spec"]!["replicas"]!.GetValue<int>()))
+            .Where(d => release.TryGetValue(d.Name, out var wanted) && d.Now < wanted)
+            .Select(d => (d.Name, d.Now, release[d.Name]))];
+    }
+}

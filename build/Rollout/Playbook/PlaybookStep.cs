@@ -1,0 +1,156 @@
+using System.Reflection;
+using System.Text.Json.Nodes;
+using Cake.Frosting;
+using Rollout.Archive;
+using Rollout.Journal;
+
+namespace Rollout.Playbook;
+
+/// <summary>What a step found when it looked, and what it would change: what <c>Plan</c> prints.</summary>
+/// <param name="Changes">One sentence a change; none when the world is as the step wants it.</param>
+public sealed record StepPlan(params IReadOnlyList<string> Changes)
+{
+    /// <summary>The world is as the step wants it already.</summary>
+    public static readonly StepPlan Nothing = new();
+}
+
+/// <summary>
+/// One numbered item of the playbook: <em>check</em> (preconditions, and what would change), <em>act</em> (idempotent), <em>confirm</em>
+/// (does the postcondition hold). Everything common is here: the journal, the predecessor's guard, the console, timing.
+/// </summary>
+public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
+{
+    /// <summary>The target's name, as in <c>FlipDns</c>.</summary>
+    public string Name => GetType().Name;
+
+    /// <summary>The playbook's number, as in <c>3.2</c>: the first word of the task's description.</summary>
+    public string Number => Description[..Description.IndexOf(' ', StringComparison.Ordinal)];
+
+    /// <summary>The playbook's title, as in <c>Flip DNS</c>.</summary>
+    public string Title => Description[(Number.Length + 1)..Description.IndexOf(':', StringComparison.Ordinal)];
+
+    /// <summary>Whether the step looks and acts on each call, whatever the journal says: true for the rollback's steps, which start from any state.</summary>
+    protected virtual bool IsRepeatable => false;
+
+    private string Description => GetType().GetCustomAttribute<TaskDescriptionAttribute>()!.Description;
+
+    private string Sentence => Description[(Description.IndexOf(':', StringComparison.Ordinal) + 2)..];
+
+    public sealed override async Task RunAsync(RolloutContext context)
+    {
+        var run = await context.OpenAsync();
+        if (!IsRepeatable && run.Journal.IsDone(Name))
+        {
+            context.Console.StepBegins(Number, Title, $"done at {run.Journal.Last(Name, JournalEvent.Done)!.Time:yyyy-MM-dd HH:mm:ss} UTC");
+            context.Console.StepEnds("nothing to repeat", good: true);
+            return;
+        }
+
+        context.Console.StepBegins(Number, Title, Sentence);
+        var start = context.Time.GetTimestamp();
+        Guard(context, run);
+        var plan = await CheckAsync(run, context.Token);
+        var journal = new StepJournal(run, Name, context.Token);
+        await run.FoundAsync(context.Token);
+        await journal.AppendAsync(JournalEvent.Started, null, new JsonObject { ["changes"] = new JsonArray([.. plan.Changes.Select(c => JsonValue.Create(c))]) });
+        foreach (var change in plan.Changes)
+        {
+            context.Console.Note($"→ {change}");
+        }
+
+        if (plan.Changes.Count > 0)
+        {
+            await ActAsync(run, journal, context.Token);
+        }
+
+        await ConfirmAsync(run, context.Token);
+        journal.Result["ms"] = (long)context.Time.GetElapsedTime(start).TotalMilliseconds;
+        await journal.AppendAsync(JournalEvent.Done, null, journal.Result);
+        await FinishedAsync(run, journal);
+        context.Console.StepEnds($"{(plan.Changes.Count == 0 ? "already so" : "done")} in {context.Time.GetElapsedTime(start).TotalSeconds:0.0} s", good: true);
+    }
+
+    /// <summary>What the step would change, for <c>Plan</c>; changes nothing.</summary>
+    internal Task<StepPlan> PlanAsync(RolloutRun run, CancellationToken cancellationToken) => CheckAsync(run, cancellationToken);
+
+    /// <summary>Whether the postcondition holds now, for <c>Status --verify</c>; changes nothing.</summary>
+    internal Task VerifyAsync(RolloutRun run, CancellationToken cancellationToken) => ConfirmAsync(run, cancellationToken);
+
+    /// <summary>Looks at preconditions and at what would change; changes nothing.</summary>
+    /// <exception cref="RolloutException">A precondition does not hold.</exception>
+    protected abstract Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken);
+
+    /// <summary>Makes the change; safe to repeat after a crash at any instant.</summary>
+    protected abstract Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken);
+
+    /// <summary>Looks whether the postcondition holds; changes nothing.</summary>
+    /// <exception cref="RolloutException">It does not hold.</exception>
+    protected abstract Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken);
+
+    /// <summary>Called when the step's completion is in the journal; the rollback marks here what it took back.</summary>
+    protected virtual Task FinishedAsync(RolloutRun run, StepJournal journal) => Task.CompletedTask;
+
+    private void Guard(RolloutContext context, RolloutRun run)
+    {
+        var missing = PlaybookOrder.Before(Name).FirstOrDefault(step => !run.Journal.IsDone(step));
+        if (missing is not null)
+        {
+            throw new RolloutException(
+                $"{Number} {Title} comes after {missing}, which is not done for {run.Release}. Nothing was changed.",
+                $"Run {context.CommandFor(PlaybookOrder.StageOf(missing))}",
+                ExitCode.Refused);
+        }
+
+        var stage = PlaybookOrder.StageOf(Name);
+        if (!context.Settings.RunsWholeChain && !context.Request.Targets.Any(t => PlaybookOrder.IsAsked(t, Name)))
+        {
+            throw new RolloutException(
+                $"{Number} {Title} belongs to {stage}, which is not finished for {run.Release}; {string.Join(", ", context.Request.Targets)} does not run it in {context.Settings.Environment}. Nothing was changed.",
+                $"Run {context.CommandFor(stage)}",
+                ExitCode.Refused);
+        }
+    }
+}
+
+/// <summary>A step's way into the journal: intents before effects, parts, evidence, and the facts that later steps read.</summary>
+public sealed class StepJournal(RolloutRun run, string step, CancellationToken cancellationToken)
+{
+    /// <summary>What the step's <c>done</c> entry will carry.</summary>
+    public JsonObject Result { get; } = [];
+
+    /// <summary>Journals what is about to change, with the old value (invariant 3); when it returns, it is stored.</summary>
+    public Task IntendAsync(string part, JsonObject data) => AppendAsync(JournalEvent.Intent, part, data);
+
+    /// <summary>Runs a part that is journalled on its own, unless it is done already.</summary>
+    public async Task PartAsync(string part, Func<JsonObject, Task> act)
+    {
+        if (run.Journal.IsPartDone(step, part))
+        {
+            run.Console.Note($"{part}: done before");
+            return;
+        }
+
+        var data = new JsonObject();
+        await AppendAsync(JournalEvent.Started, part, null);
+        await act(data);
+        await AppendAsync(JournalEvent.Done, part, data);
+        run.Console.Note($"{part}: done");
+    }
+
+    /// <summary>Stores a file for people and auditors; its SHA-256 goes into the <c>done</c> entry.</summary>
+    public async Task<EvidenceFile> KeepAsync(string name, string content)
+    {
+        var file = await run.Evidence.WriteAsync(step, name, System.Text.Encoding.UTF8.GetBytes(content), cancellationToken);
+        var kept = Result["evidence"] as JsonObject;
+        if (kept is null)
+        {
+            Result["evidence"] = kept = [];
+        }
+
+        kept[file.Path] = file.Sha256;
+        return file;
+    }
+
+    public Task AppendAsync(JournalEvent what, string? part, JsonObject? data) =>
+        run.Journal.AppendAsync(step, what, part, data, cancellationToken);
+}

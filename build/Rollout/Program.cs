@@ -1,0 +1,192 @@
+using System.Collections;
+using System.Reflection;
+using System.Runtime.InteropServices;
+using Cake.Core;
+using Cake.Core.IO;
+using Cake.Frosting;
+using Microsoft.Extensions.DependencyInjection;
+using Rollout.Commands;
+using Rollout.Playbook;
+using Rollout.Reporting;
+
+namespace Rollout;
+
+/// <summary>The composition root: arguments and settings are checked whole, then the engine runs, then the exit code is decided.</summary>
+public static class Program
+{
+    public static int Main(string[] args)
+    {
+        using var stop = new CancellationTokenSource();
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        var isTerminal = !Console.IsOutputRedirected;
+        if (!isTerminal)
+        {
+            // The engine writes colours into a pipe whenever TERM names a terminal.
+            Environment.SetEnvironmentVariable("NO_COLOR", "1");
+        }
+
+        var variables = Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().ToDictionary(v => (string)v.Key, v => (string?)v.Value);
+        return Run(args, variables, Directory.GetCurrentDirectory(), new RolloutConsole(Console.Out, Console.Error, variables, isTerminal), stop.Token);
+
+        void Stop(PosixSignalContext context)
+        {
+            context.Cancel = true;
+            stop.Cancel();
+        }
+    }
+
+    /// <summary>One call of the program.</summary>
+    /// <param name="root">The folder of <c>cake.config</c> and <c>environments/</c>.</param>
+    public static int Run(string[] args, IReadOnlyDictionary<string, string?> variables, string root, RolloutConsole console, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var arguments = CommandLineArguments.Parse(args);
+            if (arguments.Modes.Overlaps(["tree", "description", "version", "info"]))
+            {
+                return Host(args, null, new RolloutRequest([], false, false, null, false, false), console, variables, new RunOutcome(), cancellationToken) == 0 ? 0 : (int)ExitCode.BadSettings;
+            }
+
+            if (arguments.Targets.Count == 0 || arguments.Modes.Contains("help"))
+            {
+                Help.Print(console, Tasks());
+                return (int)ExitCode.Done;
+            }
+
+            CheckTargets(arguments.Targets);
+            var settings = RolloutSettings.Resolve(
+                arguments.Options.Where(o => o.Key is not ("verbosity" or "working")).ToDictionary(o => o.Key, o => o.Value), variables, root);
+            var request = new RolloutRequest(
+                arguments.Targets,
+                arguments.Options.ContainsKey("json"),
+                arguments.Options.ContainsKey("verify"),
+                arguments.Options.GetValueOrDefault("fault"),
+                arguments.Options.ContainsKey("again"),
+                arguments.Modes.Contains("exclusive"));
+            var outcome = new RunOutcome();
+            var code = Host(args, settings, request, console, variables, outcome, cancellationToken);
+            code = code == 0 ? (int)ExitCode.Done : Ended(settings, request, console, variables, outcome, cancellationToken);
+            if (outcome.Closing is { } closing)
+            {
+                console.Line(closing);
+            }
+
+            return code;
+        }
+        catch (RolloutException exception)
+        {
+            console.Failure(exception.Message, exception.Hint);
+            return (int)exception.ExitCode;
+        }
+    }
+
+    /// <summary>Every task of the program by name, with its description.</summary>
+    internal static IReadOnlyDictionary<string, string> Tasks() => typeof(Program).Assembly.GetExportedTypes()
+        .Where(t => t.IsAssignableTo(typeof(IFrostingTask)) && !t.IsAbstract)
+        .ToDictionary(
+            t => t.GetCustomAttribute<TaskNameAttribute>()?.Name ?? t.Name,
+            t => t.GetCustomAttribute<TaskDescriptionAttribute>()?.Description ?? string.Empty);
+
+    private static void CheckTargets(IReadOnlyList<string> targets)
+    {
+        var known = Tasks().Keys.ToList();
+        foreach (var target in targets.Where(t => !known.Contains(t, StringComparer.OrdinalIgnoreCase)))
+        {
+            var nearest = RolloutSettings.Nearest(target, known);
+            throw new RolloutException(
+                $"There is no target '{target}'{(nearest is null ? string.Empty : $"; did you mean {nearest}")}. Nothing was touched.",
+                $"The targets are: {string.Join(", ", known.Order(StringComparer.Ordinal))}.",
+                ExitCode.BadSettings);
+        }
+    }
+
+    private static int Host(
+        string[] args,
+        RolloutSettings? settings,
+        RolloutRequest request,
+        RolloutConsole console,
+        IReadOnlyDictionary<string, string?> variables,
+        RunOutcome outcome,
+        CancellationToken cancellationToken)
+    {
+        var host = new CakeHost()
+            .AddAssembly(typeof(Program).Assembly)
+            .UseContext<RolloutContext>()
+            .UseLifetime<RolloutLifetime>()
+            .UseTaskLifetime<StepLifetime>();
+        host.ConfigureServices(services =>
+        {
+            var commands = new CommandRunner(console.Command);
+            services.AddSingleton(settings ?? RolloutSettings.Resolve(new Dictionary<string, string?>(), new Dictionary<string, string?>(), AppContext.BaseDirectory));
+            services.AddSingleton(request);
+            services.AddSingleton(console);
+            services.AddSingleton(outcome);
+            services.AddSingleton(commands);
+            services.AddSingleton(new ToolBox(commands, variables, console.Progress));
+            services.AddSingleton(TimeProvider.System);
+            services.AddSingleton(new RunCancellation(cancellationToken));
+            services.AddSingleton<IProcessRunner, EchoingProcessRunner>();
+            if (!request.Targets.Any(string.IsNullOrEmpty))
+            {
+                services.AddSingleton<ICakeReportPrinter, StepReportPrinter>();
+            }
+        });
+        return host.Run(args);
+    }
+
+    // The engine has printed what failed; what is left is the advice, the rollback where the policy says so, and the exit code.
+    private static int Ended(
+        RolloutSettings settings,
+        RolloutRequest request,
+        RolloutConsole console,
+        IReadOnlyDictionary<string, string?> variables,
+        RunOutcome outcome,
+        CancellationToken cancellationToken)
+    {
+        if (outcome.Failure is RolloutException { Hint: { } hint })
+        {
+            console.Failure(hint, null);
+        }
+        else if (outcome.Failure is not (null or RolloutException or CakeException))
+        {
+            console.Failure($"This is a bug of the suite, not of the rollout: {outcome.Failure}", "Please report it with the lines above.");
+        }
+
+        var code = outcome.Failure is RolloutException failure ? failure.ExitCode : ExitCode.Failed;
+        if (!outcome.ClientsTouched || code is ExitCode.Interrupted or ExitCode.Refused || request.Targets.Any(PlaybookOrder.IsBackward))
+        {
+            return (int)(outcome.ClientsTouched && code == ExitCode.Failed ? ExitCode.Held : code);
+        }
+
+        if (code == ExitCode.Held || settings.Rollback != RollbackPolicy.Automatic)
+        {
+            console.Failure(
+                "Held: everything is kept as it is, and clients were touched. No slot may be trading.",
+                $"Decide: roll back with ./build.sh --target={nameof(Rollback)} --environment={settings.Environment.ToString().ToLowerInvariant()}, or run the same command again.");
+            return (int)ExitCode.Held;
+        }
+
+        console.Line();
+        console.Warning("clients were touched: rolling back");
+        var back = new RunOutcome();
+        var arguments = settings.Values.Where(v => v.Source.StartsWith("argument", StringComparison.Ordinal)).Select(v => $"--{v.Setting.Argument}={v.Value}")
+            .Prepend($"--target={nameof(Rollback)}").ToArray();
+        var rolledBack = Host(arguments, settings, request with { Targets = [nameof(Rollback)], Fault = null }, console, variables, back, cancellationToken) == 0;
+        if (!rolledBack && back.Failure is RolloutException { Hint: { } backHint })
+        {
+            console.Failure(backHint, null);
+        }
+
+        if (rolledBack && request.Fault is not null)
+        {
+            console.Line($"The drill {request.Fault} ended as it must: the rollout failed and was rolled back; live serves and trades.");
+            return (int)ExitCode.Done;
+        }
+
+        console.Failure(
+            rolledBack ? "The rollout failed and was rolled back: live serves and trades again." : "The rollback is incomplete: a person is needed.",
+            rolledBack ? null : $"Run ./build.sh --target={nameof(Rollback)} again, or look at ./build.sh --target=Status.");
+        return (int)(rolledBack ? ExitCode.RolledBack : ExitCode.Held);
+    }
+}

@@ -1,0 +1,70 @@
+using System.Globalization;
+using System.Text;
+using Rollout.Journal;
+
+namespace Rollout.Reporting;
+
+/// <summary>
+/// The timeline that the playbook's last line asks for: appended to <c>docs/AUDIT_REPORT.md</c> of the platform under its deployment section,
+/// newest last, never rewriting what stands there.
+/// </summary>
+public static class AuditReport
+{
+    private const string Section = "## 7. Deployment & Ops";
+
+    /// <summary>Appends what happened from <paramref name="from"/> on; makes file and section where they are missing.</summary>
+    /// <param name="from">Sequence number of the first entry of this run.</param>
+    public static void Append(string path, string release, IReadOnlyList<JournalEntry> entries, int from)
+    {
+        var mine = entries.Where(e => e.Sequence >= from && e.Event != JournalEvent.Started).ToList();
+        if (mine.Count == 0)
+        {
+            return;
+        }
+
+        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+        var text = File.Exists(path) ? File.ReadAllText(path) : "# Audit report\n";
+        if (!text.EndsWith('\n'))
+        {
+            text += "\n";
+        }
+
+        var block = Block(release, mine);
+        var start = text.IndexOf(Section, StringComparison.Ordinal);
+        if (start < 0)
+        {
+            text += $"\n{Section}\n\n{block}";
+        }
+        else
+        {
+            var end = text.IndexOf("\n## ", start + Section.Length, StringComparison.Ordinal);
+            text = end < 0 ? text + "\n" + block : text[..(end + 1)] + block + "\n" + text[(end + 1)..];
+        }
+
+        var part = path + ".part";
+        File.WriteAllText(part, text);
+        File.Move(part, path, overwrite: true);
+    }
+
+    private static string Block(string release, List<JournalEntry> entries)
+    {
+        var block = new StringBuilder();
+        block.AppendLine(CultureInfo.InvariantCulture, $"### Rollout of {release}, {entries[0].Time.UtcDateTime:yyyy-MM-dd HH:mm} UTC, run {entries[0].Run} by {entries[0].Actor}");
+        block.AppendLine();
+        block.AppendLine("| time (UTC) | step | event | what |");
+        block.AppendLine("| --- | --- | --- | --- |");
+        foreach (var entry in entries)
+        {
+            block.AppendLine(CultureInfo.InvariantCulture, $"| {entry.Time.UtcDateTime:HH:mm:ss.fff} | {entry.Step} | {entry.Event.ToString().ToLowerInvariant()} | {What(entry)} |");
+        }
+
+        return block.ToString();
+    }
+
+    private static string What(JournalEntry entry)
+    {
+        var text = entry.Data?["message"]?.GetValue<string>()
+            ?? (entry.Data?["freezeMs"] is { } freeze ? $"freeze window {freeze} ms" : entry.Part ?? string.Empty);
+        return text.ReplaceLineEndings(" ").Replace("|", "\\|", StringComparison.Ordinal);
+    }
+}

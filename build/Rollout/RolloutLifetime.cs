@@ -1,0 +1,88 @@
+using Cake.Core;
+using Cake.Frosting;
+using Rollout.Journal;
+using Rollout.Playbook;
+using Rollout.Reporting;
+
+namespace Rollout;
+
+/// <summary>
+/// Around the run: nothing before it, since <c>--dryrun</c> runs the setup too; after it the timeline goes into the platform's audit report,
+/// so failed runs are documented as well (the playbook's last line), and everything that was opened is closed.
+/// </summary>
+public sealed class RolloutLifetime : FrostingLifetime<RolloutContext>
+{
+    public override void Setup(RolloutContext context, ISetupContext info)
+    {
+    }
+
+    public override void Teardown(RolloutContext context, ITeardownContext info) => TeardownAsync(context).GetAwaiter().GetResult();
+
+    private static async Task TeardownAsync(RolloutContext context)
+    {
+        if (context.OpenRun is not { } run)
+        {
+            return;
+        }
+
+        await using (run)
+        {
+            context.Outcome.ClientsTouched = run.TouchesClients;
+            if (run.WroteToJournal)
+            {
+                AuditReport.Append(Path.Combine(run.Surroundings.Platform, "docs", "AUDIT_REPORT.md"), run.Release, run.Journal.Entries, run.JournalStart);
+            }
+        }
+    }
+}
+
+/// <summary>Around each task: a failure or an interruption is journalled here, because no step handles its own.</summary>
+public sealed class StepLifetime : FrostingTaskLifetime<RolloutContext>
+{
+    public override void Setup(RolloutContext context, ITaskSetupContext info)
+    {
+    }
+
+    public override void Teardown(RolloutContext context, ITaskTeardownContext info)
+    {
+        if (info.ThrownException is { } thrown)
+        {
+            RecordAsync(context, info.Task.Name, thrown).GetAwaiter().GetResult();
+        }
+    }
+
+    private static async Task RecordAsync(RolloutContext context, string task, Exception thrown)
+    {
+        // A process that the token ended fails with an error of its own; the token tells what it really was.
+        var interrupted = context.Token.IsCancellationRequested;
+        var failure = interrupted
+            ? new RolloutException($"{task} was interrupted.", $"The same command resumes: {context.CommandFor(context.Request.Targets[0])}", ExitCode.Interrupted, thrown)
+            : thrown;
+        context.Outcome.Failure ??= failure;
+        if (PlaybookOrder.All.Contains(task))
+        {
+            context.Console.StepEnds(interrupted ? "interrupted" : "failed", good: false);
+        }
+
+        if (!PlaybookOrder.All.Contains(task) || context.OpenRun is not { } run || run.Journal.Last(task, JournalEvent.Started) is null
+            || failure is RolloutException { ExitCode: ExitCode.Refused })
+        {
+            return;
+        }
+
+        try
+        {
+            using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(4), context.Time);
+            await run.Journal.AppendAsync(
+                task,
+                interrupted ? JournalEvent.Interrupted : JournalEvent.Failed,
+                null,
+                interrupted ? null : new() { ["message"] = thrown.Message, ["kind"] = thrown.GetType().Name },
+                limit.Token);
+        }
+        catch (Exception exception) when (exception is RolloutException or OperationCanceledException)
+        {
+            context.Console.Warning($"the journal could not be told: {exception.Message}");
+        }
+    }
+}

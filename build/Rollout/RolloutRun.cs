@@ -1,0 +1,443 @@
+using System.Text.Json.Nodes;
+using Rollout.Archive;
+using Rollout.Cluster;
+using Rollout.Commands;
+using Rollout.Database;
+using Rollout.Environments;
+using Rollout.Journal;
+using Rollout.Monitoring;
+using Rollout.Platform;
+using Rollout.Reporting;
+using Rollout.Supply;
+using Rollout.Traffic;
+
+namespace Rollout;
+
+/// <summary>
+/// One release on its way: the roles of the slots, the journal, and the modules that act on this environment. Complete once opened; no step
+/// checks for a half-filled one.
+/// </summary>
+public sealed class RolloutRun : IAsyncDisposable
+{
+    private readonly RolloutContext _context;
+    private readonly IReadOnlyList<string> _layers;
+    private long _firstOrder;
+
+    private RolloutRun(RolloutContext context, Surroundings surroundings, KubernetesCluster cluster, SlotDeployment deployment, ServiceRoutes routes, string release, RolloutJournal journal)
+    {
+        _context = context;
+        Surroundings = surroundings;
+        Cluster = cluster;
+        Deployment = deployment;
+        Routes = routes;
+        Release = release;
+        Journal = journal;
+        Folder = FolderOf(context.Settings, release);
+        var progress = context.Console.Progress;
+        Bucket = surroundings.ArchiveDirectory is { } directory
+            ? new DirectoryBucket(directory)
+            : throw new RolloutException("No compliance bucket is set.", "Set Archive.Directory; S3 is not wired yet.", ExitCode.BadSettings);
+        Evidence = new EvidenceFolder(Path.Combine(Folder, "evidence"));
+        Zone = new DnsZone(surroundings.DnsApi, surroundings.DnsToken, context.Time, progress);
+        NameServers = new NameServers(surroundings.NameServers, context.Time, progress);
+        Probe = new HostProbe(surroundings.HttpsPort, surroundings.CertificateAuthority, context.Time);
+        Registry = new ImageRegistry(surroundings.RegistryToken, context.Time);
+        Ci = new CiWorkflow(surroundings.GithubApi, surroundings.GithubRepository, surroundings.GithubToken, context.Time, progress);
+        Checkout = new PlatformCheckout(surroundings.Platform, context.Commands);
+        Scripts = new AetherScripts(surroundings.Platform, context.Commands);
+        Database = new AetherDatabase(surroundings.Database);
+        _layers = context.Settings.List("Chart.Values");
+        JournalStart = journal.Entries.Count + 1;
+    }
+
+    public RolloutSettings Settings => _context.Settings;
+
+    public RolloutConsole Console => _context.Console;
+
+    public TimeProvider Time => _context.Time;
+
+    public CommandRunner Commands => _context.Commands;
+
+    public Surroundings Surroundings { get; }
+
+    public KubernetesCluster Cluster { get; }
+
+    /// <summary>kubectl and helm, as a person would type them.</summary>
+    public SlotDeployment Deployment { get; }
+
+    /// <summary>Ways to services that want a session.</summary>
+    public ServiceRoutes Routes { get; }
+
+    /// <summary>The release tag.</summary>
+    public string Release { get; }
+
+    public RolloutJournal Journal { get; }
+
+    /// <summary>Sequence number that this run's first journal entry has or would have.</summary>
+    public int JournalStart { get; }
+
+    /// <summary>Whether this run has written to the journal.</summary>
+    public bool WroteToJournal => Journal.Entries.Count >= JournalStart;
+
+    /// <summary>Where this release's mirror, values and evidence lie: <c>artifacts/ENVIRONMENT/RELEASE</c>.</summary>
+    public string Folder { get; }
+
+    public EvidenceFolder Evidence { get; }
+
+    public DnsZone Zone { get; }
+
+    public NameServers NameServers { get; }
+
+    public HostProbe Probe { get; }
+
+    public ImageRegistry Registry { get; }
+
+    public CiWorkflow Ci { get; }
+
+    public PlatformCheckout Checkout { get; }
+
+    public AetherScripts Scripts { get; }
+
+    public AetherDatabase Database { get; }
+
+    /// <summary>The slot that DNS pointed clients at when this rollout began: the playbook's "blue".</summary>
+    public SlotPlace Live { get; private set; } = null!;
+
+    /// <summary>The slot being rolled out: the playbook's "green".</summary>
+    public SlotPlace Candidate { get; private set; } = null!;
+
+    /// <summary>The production hosts that move, sorted.</summary>
+    public IReadOnlyList<string> Hosts { get; private set; } = [];
+
+    public AetherStack LiveStack { get; private set; } = null!;
+
+    public AetherStack CandidateStack { get; private set; } = null!;
+
+    /// <summary>The chart's folder in the checkout.</summary>
+    public string ChartFolder => Path.Combine(Surroundings.Platform, Settings["Chart.Path"]!);
+
+    /// <summary>What every freeze and fence of this rollout gives as its reason, so that ours is told from somebody else's.</summary>
+    public string FenceReason => $"aether-rollout {Release}";
+
+    /// <summary>Where a release's files lie.</summary>
+    public static string FolderOf(RolloutSettings settings, string release) =>
+        Path.Combine(Path.GetFullPath(settings["Rollout.Artifacts"]!), settings.Environment.ToString().ToLowerInvariant(), release);
+
+    /// <summary>Enters the environment, reads the journal and finds out who is live.</summary>
+    /// <exception cref="RolloutException">The environment does not answer, the journal cannot be trusted, or nobody is live.</exception>
+    public static async Task<RolloutRun> OpenAsync(RolloutContext context)
+    {
+        var settings = context.Settings;
+        var token = context.Token;
+        var progress = context.Console.Progress;
+        Surroundings surroundings;
+        if (settings.Environment == RolloutEnvironment.Embedded)
+        {
+            var (facts, _) = await context.EmbeddedWorld().EnsureAsync(keep: false, token);
+            surroundings = Surroundings.From(facts, settings);
+        }
+        else
+        {
+            surroundings = Surroundings.From(settings);
+        }
+
+        var kubectl = await context.ToolBox.KubectlAsync(token);
+        var helm = await context.ToolBox.HelmAsync(token);
+        var cluster = await KubernetesCluster.ConnectAsync(kubectl, surroundings.Kubeconfig, surroundings.Context, context.Time, progress, token);
+        var routes = new ServiceRoutes(cluster, surroundings.PodsAnswerDirectly, kubectl, surroundings.Kubeconfig, surroundings.Context, context.Time, progress);
+        try
+        {
+            var deployment = new SlotDeployment(context, kubectl, helm, surroundings.Kubeconfig, surroundings.Context);
+            var @namespace = settings["Cluster.JournalNamespace"]!;
+            var release = settings.Release ?? await NextReleaseAsync(context, surroundings, cluster, @namespace);
+            var journal = new RolloutJournal(
+                release,
+                ct => cluster.ReadJournalAsync(@namespace, release, ct),
+                (text, version, ct) => cluster.WriteJournalAsync(@namespace, release, text, version, ct),
+                Path.Combine(FolderOf(settings, release), "journal.jsonl"),
+                $"{System.Environment.UserName}@{System.Environment.MachineName}",
+                Guid.NewGuid().ToString("N")[..12],
+                context.Time);
+            await journal.LoadAsync(token);
+            var run = new RolloutRun(context, surroundings, cluster, deployment, routes, release, journal);
+            await run.TakeRolesAsync(token);
+            if (!context.Request.Json)
+            {
+                run.ShowHeader();
+            }
+
+            await run.BeginRehearsalAsync(token);
+            return run;
+        }
+        catch
+        {
+            await routes.DisposeAsync();
+            await cluster.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Writes the journal's first entry: roles and hosts, which no later run decides anew.</summary>
+    public async Task FoundAsync(CancellationToken cancellationToken)
+    {
+        if (Journal.Entries.Count > 0)
+        {
+            return;
+        }
+
+        await Cluster.ApplyAsync(
+            "/api/v1/namespaces",
+            new JsonObject { ["apiVersion"] = "v1", ["kind"] = "Namespace", ["metadata"] = new JsonObject { ["name"] = Settings["Cluster.JournalNamespace"] } },
+            cancellationToken);
+        await Journal.AppendAsync(
+            "Rollout",
+            JournalEvent.Started,
+            null,
+            new JsonObject
+            {
+                ["live"] = Live.Name,
+                ["candidate"] = Candidate.Name,
+                ["hosts"] = new JsonArray([.. Hosts.Select(h => JsonValue.Create(h))]),
+            },
+            cancellationToken);
+    }
+
+    /// <summary>The values files of a slot: the checkout's overlays, then the rollout's own, written to the release's folder.</summary>
+    /// <param name="name">What the file is for; part of its name.</param>
+    public async Task<IReadOnlyList<string>> ValuesAsync(SlotPlace slot, ChartValues values, string name, CancellationToken cancellationToken)
+    {
+        var overlays = Overlays(slot);
+        var layers = new List<JsonObject>();
+        foreach (var path in overlays.Prepend(Path.Combine(ChartFolder, "values.yaml")))
+        {
+            var text = await File.ReadAllTextAsync(path, cancellationToken);
+            layers.AddRange(RenderedChart.YamlDocuments(text).OfType<JsonObject>());
+        }
+
+        Directory.CreateDirectory(Folder);
+        var file = Path.Combine(Folder, $"values-{name}.json");
+        await File.WriteAllTextAsync(file, values.ToValuesFile(layers), cancellationToken);
+        return [.. overlays, file];
+    }
+
+    /// <summary>The checkout's overlay files for a slot.</summary>
+    /// <exception cref="RolloutException">One is missing.</exception>
+    public IReadOnlyList<string> Overlays(SlotPlace slot)
+    {
+        var paths = _layers.Select(l => Path.Combine(Surroundings.Platform, l.Replace("{slot}", slot.Name, StringComparison.Ordinal))).ToList();
+        return paths.FirstOrDefault(p => !File.Exists(p)) is { } missing
+            ? throw new RolloutException($"The overlay values file '{missing}' is not there.", "Chart.Values lists the overlays; they are paths in the checkout.")
+            : paths;
+    }
+
+    /// <summary>What the candidate's chart renders to with these values.</summary>
+    public async Task<RenderedChart> RenderAsync(SlotPlace slot, ChartValues values, string name, CancellationToken cancellationToken) =>
+        await Deployment.RenderAsync(Settings["Chart.ReleaseName"]!, ChartFolder, slot.Namespace, await ValuesAsync(slot, values, name, cancellationToken));
+
+    /// <summary>The values that the candidate has at this point of the rollout, by what the journal says is done.</summary>
+    public ChartValues CandidateValues => new()
+    {
+        Pins = Fact("TagRelease", "images") is JsonObject images
+            ? images.ToDictionary(p => p.Key, p => p.Value!.GetValue<string>())
+            : new Dictionary<string, string>(),
+        ServesProduction = Journal.Last("FreezeWrites", JournalEvent.Intent, "production-hosts") is not null,
+        HasExchangeKeys = Journal.IsDone("ReenableTrading"),
+        ExchangeKeysChecksum = Journal.IsDone("ReenableTrading") ? Release : string.Empty,
+        Environment = Journal.Last("BootstrapObservability", JournalEvent.Intent, "environment")?.Data?["after"] is JsonObject environment
+            ? environment.ToDictionary(p => p.Key, p => p.Value!.GetValue<string>())
+            : new Dictionary<string, string>(),
+    };
+
+    /// <summary><c>helm upgrade --install</c> of the candidate with these values.</summary>
+    public async Task UpgradeCandidateAsync(ChartValues values, string what, CancellationToken cancellationToken) => await Deployment.UpgradeAsync(
+        Settings["Chart.ReleaseName"]!,
+        ChartFolder,
+        Candidate.Namespace,
+        await ValuesAsync(Candidate, values, "candidate", cancellationToken),
+        $"{Release}: {what}",
+        Settings.Duration("Chart.Timeout"));
+
+    /// <summary>A fact that a finished step left in its <c>done</c> entry; null where it left none.</summary>
+    public JsonNode? Fact(string step, string name) => Journal.Last(step, JournalEvent.Done)?.Data?[name];
+
+    /// <summary>Since when no slot trades; null while one does.</summary>
+    public DateTimeOffset? FrozenSince =>
+        Journal.Last("FreezeWrites", JournalEvent.Intent, "fences") is { } fenced
+        && !Journal.Entries.Any(e => e.Sequence > fenced.Sequence
+            && ((e.Step == "ReenableTrading" && e.Event == JournalEvent.Done && e.Part is null) || (e.Step == "FreezeWrites" && e.Event == JournalEvent.Undone)))
+            ? fenced.Time
+            : null;
+
+    /// <summary>Whether clients notice this rollout: live was fenced, and the rollback has not taken that back.</summary>
+    public bool TouchesClients =>
+        Journal.Last("FreezeWrites", JournalEvent.Intent, "fences") is { } fenced
+        && !Journal.Entries.Any(e => e.Sequence > fenced.Sequence && e.Step == "FreezeWrites" && e.Event == JournalEvent.Undone);
+
+    /// <summary>Journals that a rollback took back what these steps had done.</summary>
+    public async Task UndoneAsync(params string[] steps)
+    {
+        foreach (var step in steps.Where(s => Journal.Entries.Any(e => e.Step == s && e.Event is JournalEvent.Started)))
+        {
+            await Journal.AppendAsync(step, JournalEvent.Undone, null, null, _context.Token);
+        }
+    }
+
+    /// <summary>The command that runs a target with this run's environment and release.</summary>
+    public string CommandFor(string target) => _context.CommandFor(target);
+
+    /// <summary>Watches a slot's traffic.</summary>
+    public TrafficWatch WatchOf(SlotPlace slot) => new(Cluster.Http, slot.Namespace, Time, Console.Progress);
+
+    /// <summary>The slot that all hosts point at, or the addresses where they do not agree.</summary>
+    public async Task<string> PointingAtAsync(CancellationToken cancellationToken)
+    {
+        var records = await Zone.ReadAsync(Hosts, cancellationToken);
+        var blue = await AddressAsync(Surroundings.Blue, cancellationToken);
+        var green = await AddressAsync(Surroundings.Green, cancellationToken);
+        return string.Join(", ", records.Select(r => r.Target).Distinct().Select(t => t == blue ? "blue" : t == green ? "green" : t));
+    }
+
+    /// <summary>Replicas by Deployment as a slot's installed Helm release wants them; empty where there is none.</summary>
+    public async Task<IReadOnlyDictionary<string, int>> ReplicasOfAsync(SlotPlace slot, CancellationToken cancellationToken)
+    {
+        var manifest = await Deployment.ManifestAsync(Settings["Chart.ReleaseName"]!, slot.Namespace);
+        cancellationToken.ThrowIfCancellationRequested();
+        return manifest?.Deployments.Where(d => d["spec"]?["replicas"] is not null)
+            .ToDictionary(d => d["metadata"]!["name"]!.GetValue<string>(), d => d["spec"]!["replicas"]!.GetValue<int>())
+            ?? [];
+    }
+
+    /// <summary>Who sent orders since this run began, by the rehearsal exchange's log.</summary>
+    public async Task<WriterReport> WritersAsync(CancellationToken cancellationToken)
+    {
+        var (api, token) = RequireControl();
+        return ExchangeLog.Examine(await ExchangeLog.ReadAsync(api, token, _firstOrder, cancellationToken));
+    }
+
+    /// <summary>A slot's ingress address.</summary>
+    /// <exception cref="RolloutException">Its ingress controller has none.</exception>
+    public async Task<string> AddressAsync(SlotPlace slot, CancellationToken cancellationToken) =>
+        await Cluster.LoadBalancerAddressAsync(slot.IngressService, cancellationToken)
+        ?? throw new RolloutException(
+            $"The ingress controller of {slot.Name} ({slot.IngressService}) has no load balancer address.",
+            $"Each slot needs an ingress controller, a class and an address of its own: kubectl get service -n {slot.IngressService.Replace("/", " ", StringComparison.Ordinal)}");
+
+    /// <summary>The name of a role with its slot, as messages show it.</summary>
+    public string Named(SlotPlace slot) => $"{(slot == Live ? "live" : "candidate")} ({slot.Name})";
+
+    public async ValueTask DisposeAsync()
+    {
+        Zone.Dispose();
+        await Routes.DisposeAsync();
+        await Cluster.DisposeAsync();
+    }
+
+    // A drill's fault is set, and the exchange's log is marked, before the first step looks at anything.
+    private async Task BeginRehearsalAsync(CancellationToken cancellationToken)
+    {
+        if (!_context.Request.Targets.Any(t => string.Equals(t, "Rehearse", StringComparison.OrdinalIgnoreCase)))
+        {
+            return;
+        }
+
+        var (api, token) = RequireControl();
+        var orders = await ExchangeLog.ReadAsync(api, token, 0, cancellationToken);
+        _firstOrder = orders.Count == 0 ? 0 : orders[^1].Sequence;
+        if (_context.Request.Fault is { } fault)
+        {
+            await Faults.SetAsync(api, token, fault, cancellationToken);
+            Console.Note($"drill: {fault}");
+        }
+    }
+
+    private (Uri Api, Secret Token) RequireControl() => Surroundings.Control
+        ?? throw new RolloutException($"Rehearse wants a rehearsal's world; {Settings.Environment} has none.", "Nothing was touched.", ExitCode.BadSettings);
+
+    private static async Task<string> NextReleaseAsync(RolloutContext context, Surroundings surroundings, KubernetesCluster cluster, string @namespace)
+    {
+        // Without --release an embedded run continues the newest unfinished rollout, goes back on the newest one, or takes the next release.
+        var begun = (await cluster.ListAsync($"/api/v1/namespaces/{@namespace}/configmaps?labelSelector=app.kubernetes.io/managed-by=aether-rollout", context.Token))
+            .OrderBy(m => long.Parse(m["metadata"]!["resourceVersion"]!.GetValue<string>(), System.Globalization.CultureInfo.InvariantCulture))
+            .Select(m => (
+                Release: m["metadata"]!["annotations"]!["aether.io/release"]!.GetValue<string>(),
+                Entries: RolloutJournal.Parse(m["data"]!["journal.jsonl"]!.GetValue<string>(), m["metadata"]!["annotations"]!["aether.io/release"]!.GetValue<string>())))
+            .ToList();
+        var isForward = context.Request.Targets.All(t => !Playbook.PlaybookOrder.IsBackward(t) && !Playbook.PlaybookOrder.IsReading(t));
+        if (begun.Count > 0 && (!isForward || !Playbook.PlaybookOrder.IsOver(begun[^1].Entries)))
+        {
+            return begun[^1].Release;
+        }
+
+        return surroundings.Releases.FirstOrDefault(r => begun.All(b => b.Release != r))
+            ?? throw new RolloutException(
+                $"The embedded world offers {surroundings.Releases.Count} releases and all of them are rolled out.",
+                "Start over with ./build.sh --target=RehearsalDown.");
+    }
+
+    private async Task TakeRolesAsync(CancellationToken cancellationToken)
+    {
+        if (Journal.Entries.FirstOrDefault()?.Data is { } founded)
+        {
+            Live = Surroundings.Slot(founded["live"]!.GetValue<string>());
+            Hosts = [.. founded["hosts"]!.AsArray().Select(h => h!.GetValue<string>())];
+        }
+        else
+        {
+            if (Settings.Environment == RolloutEnvironment.Embedded && Settings["Rollout.Platform"] is null)
+            {
+                await Checkout.CheckOutAsync(Release, cancellationToken);
+            }
+
+            var rendered = await RenderAsync(Surroundings.Blue, new ChartValues { ServesProduction = true, ServesStaging = false }, "hosts", cancellationToken);
+            Hosts = rendered.Hosts;
+            Live = await FindLiveAsync(cancellationToken);
+        }
+
+        Candidate = Surroundings.Other(Live);
+        LiveStack = StackOf(Live);
+        CandidateStack = StackOf(Candidate);
+    }
+
+    private async Task<SlotPlace> FindLiveAsync(CancellationToken cancellationToken)
+    {
+        var records = await Zone.ReadAsync(Hosts, cancellationToken);
+        var targets = records.Select(r => r.Target).Distinct().ToList();
+        var blue = await AddressAsync(Surroundings.Blue, cancellationToken);
+        var green = await AddressAsync(Surroundings.Green, cancellationToken);
+        if (blue == green)
+        {
+            throw new RolloutException(
+                $"Both slots have the ingress address {blue}; there would be nothing to flip.",
+                "Each slot needs its own ingress controller, class and load balancer.");
+        }
+
+        return targets is [var only] && (only == blue || only == green)
+            ? only == blue ? Surroundings.Blue : Surroundings.Green
+            : throw new RolloutException(
+                $"The {Hosts.Count} hosts point at {string.Join(", ", targets)}; blue is {blue} and green is {green}, so it cannot be said which slot is live.",
+                "Point all hosts at one slot, or continue the rollout that moved some of them: ./build.sh --target=Status",
+                ExitCode.Held);
+    }
+
+    private AetherStack StackOf(SlotPlace slot) => new(
+        slot.Name,
+        slot.Namespace,
+        Cluster.Http,
+        new ServiceNames(),
+        slot.Session,
+        Settings.List("Platform.Accounts"),
+        Time,
+        Console.Progress,
+        (service, token) => Routes.ToServiceAsync(slot.Namespace, service, token));
+
+    private void ShowHeader() => Console.Header(
+        "Aether Rollout",
+        [
+            ("environment", Settings.Environment.ToString().ToLowerInvariant()),
+            ("release", Release),
+            ("live", $"{Live.Name} (namespace {Live.Namespace})"),
+            ("candidate", $"{Candidate.Name} (namespace {Candidate.Namespace})"),
+            ("cluster", $"{Surroundings.Context ?? "current context"}{(Surroundings.Kubeconfig is { } k ? $" of {k}" : string.Empty)}"),
+            ("journal", $"{Settings["Cluster.JournalNamespace"]}/rollout-{Release.ToLowerInvariant()}, {Journal.Entries.Count} entries"),
+        ]);
+}

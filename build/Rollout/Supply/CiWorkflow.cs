@@ -1,0 +1,269 @@
+using System.Net;
+using System.Net.Http.Headers;
+using Octokit;
+
+namespace Rollout.Supply;
+
+/// <summary>One job of a CI run.</summary>
+/// <param name="Name">As in the workflow file, with the matrix values behind it where there is a matrix.</param>
+/// <param name="Status">GitHub's word: queued, in_progress, completed, …</param>
+/// <param name="Conclusion">GitHub's word: success, failure, skipped, …; null until it is completed.</param>
+/// <param name="FailedSteps">Names of the steps that failed or were cancelled.</param>
+public sealed record CiJob(string Name, string Status, string? Conclusion, IReadOnlyList<string> FailedSteps);
+
+/// <summary>One run of a workflow, at its newest attempt.</summary>
+/// <param name="Id">GitHub's id of the run, the same for all attempts.</param>
+/// <param name="Attempt">From 1.</param>
+/// <param name="Url">The page for people.</param>
+/// <param name="HeadSha">The commit it ran on.</param>
+/// <param name="Status">GitHub's word: queued, in_progress, completed, …</param>
+/// <param name="Conclusion">GitHub's word: success, failure, cancelled, …; null until it is completed.</param>
+/// <param name="Jobs">The jobs of that attempt.</param>
+public sealed record CiRun(long Id, int Attempt, string Url, string HeadSha, string Status, string? Conclusion, IReadOnlyList<CiJob> Jobs);
+
+/// <summary>
+/// The platform's CI on GitHub Actions. Aether's workflow has no manual trigger and a second run cancels the first, so nothing is
+/// started here: the run CI already made for the release's commit is looked for (platform contract, 7.4).
+/// </summary>
+public sealed class CiWorkflow : IDisposable
+{
+    private const int LargestLog = 64 * 1024 * 1024;
+    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan AnswerTime = TimeSpan.FromSeconds(60);
+
+    private readonly GitHubClient _github;
+    private readonly Secret? _token;
+    private readonly string _owner;
+    private readonly string _name;
+    private readonly TimeProvider _time;
+    private readonly IProgress<string> _progress;
+    private readonly HttpClient _plain = new(new SocketsHttpHandler { AllowAutoRedirect = false }) { Timeout = AnswerTime };
+
+    /// <param name="api"><c>https://api.github.com/</c>, or an Enterprise Server, whose <c>api/v3/</c> is added.</param>
+    /// <param name="repository"><c>owner/name</c>.</param>
+    /// <param name="token">Reads actions and contents; null asks as anybody, 60 times an hour.</param>
+    /// <param name="time">Times the pauses between looks.</param>
+    /// <param name="progress">Told every two seconds of a wait what the run does.</param>
+    /// <exception cref="RolloutException">The repository is not of the form owner/name.</exception>
+    public CiWorkflow(Uri api, string repository, Secret? token, TimeProvider time, IProgress<string> progress)
+    {
+        if (repository.Split('/') is not [{ Length: > 0 } owner, { Length: > 0 } name])
+        {
+            throw new RolloutException($"'{repository}' is not a GitHub repository of the form owner/name.", exitCode: ExitCode.BadSettings);
+        }
+
+        (_owner, _name) = (owner, name);
+        _token = token;
+        _time = time;
+        _progress = progress;
+        _github = new GitHubClient(new Octokit.ProductHeaderValue("aether-rollout"), api);
+        _github.SetRequestTimeout(AnswerTime);
+        if (token is not null)
+        {
+            _github.Credentials = new Credentials(token.Reveal());
+        }
+    }
+
+    /// <summary>
+    /// The newest run of the workflow for the commit, waited for while it is under way. Both the run and the named job must have
+    /// succeeded: a run is green even when the job that matters was skipped.
+    /// </summary>
+    /// <param name="commit">Full SHA.</param>
+    /// <param name="workflowFile">File name under <c>.github/workflows</c>.</param>
+    /// <param name="job">Name of the job that verifies; with a matrix all its variants.</param>
+    /// <param name="timeout">How long to wait for a run under way.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <exception cref="RolloutException">No run, not green, not finished in time, or GitHub refuses.</exception>
+    public async Task<CiRun> RequireGreenAsync(
+        string commit, string workflowFile, string job, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        var (run, _) = await Waiting.UntilAsync(
+            $"{workflowFile} on {Short(commit)}",
+            async token => await LookAsync(commit, workflowFile, token),
+            look => look.Run is { Status: "completed" },
+            look => look.Words,
+            timeout,
+            Interval,
+            _time,
+            _progress,
+            cancellationToken);
+        var jobs = run!.Jobs.Where(one => one.Name == job || one.Name.StartsWith(job + " (", StringComparison.Ordinal)).ToList();
+        if (run.Conclusion == "success" && jobs.Count > 0 && jobs.All(one => one.Conclusion == "success"))
+        {
+            return run;
+        }
+
+        var told = run.Conclusion == "success" && jobs.Count > 0 ? jobs : [.. run.Jobs.Where(one => one.Conclusion is not ("success" or "skipped"))];
+        var words = told.Select(one => $"job {one.Name}: {one.Conclusion ?? one.Status}"
+            + (one.FailedSteps.Count > 0 ? $" at {string.Join(", ", one.FailedSteps.Select(step => $"'{step}'"))}" : string.Empty));
+        var missing = jobs.Count == 0 ? [$"job {job}: not in this run"] : Array.Empty<string>();
+        throw new RolloutException(
+            $"CI is not green for {Short(commit)}: {run.Url} (attempt {run.Attempt}) ended with {run.Conclusion ?? "no conclusion"}; "
+                + $"{string.Join("; ", words.Concat(missing).DefaultIfEmpty($"job {job}: {jobs.FirstOrDefault()?.Conclusion}"))}.",
+            run.Conclusion == "cancelled"
+                ? "A newer run of the same branch cancels the older; re-run this one on GitHub."
+                : "Repair the commit, or re-run it on GitHub when the failure was not the code's.");
+    }
+
+    /// <summary>The commit that the tag stands for on GitHub, through an annotated tag; null where there is no such tag.</summary>
+    /// <exception cref="RolloutException">GitHub refuses or gives no answer.</exception>
+    public async Task<string?> TagCommitAsync(string tag, CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            return (await _github.Repository.Commit.Get(_owner, _name, $"tags/{tag}").WaitAsync(cancellationToken)).Sha;
+        }
+        catch (ApiException exception) when (exception.StatusCode is HttpStatusCode.NotFound or HttpStatusCode.UnprocessableEntity)
+        {
+            return null;
+        }
+        catch (Exception exception) when (Trouble(exception, cancellationToken) is { } trouble)
+        {
+            throw trouble.Error;
+        }
+    }
+
+    /// <summary>The zip with the run's logs. GitHub redirects to a storage host, which is asked without the token.</summary>
+    /// <exception cref="RolloutException">The logs are gone, larger than 64 MiB, or GitHub refuses.</exception>
+    public async Task<byte[]> LogsAsync(CiRun run, CancellationToken cancellationToken)
+    {
+        const int mostRedirects = 5;
+        var uri = new Uri(_github.Connection.BaseAddress, $"repos/{_owner}/{_name}/actions/runs/{run.Id}/logs");
+        for (var redirects = 0; redirects <= mostRedirects; redirects++)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, uri);
+            request.Headers.UserAgent.ParseAdd("aether-rollout");
+            if (redirects == 0)
+            {
+                request.Headers.Accept.ParseAdd("application/vnd.github+json");
+                request.Headers.Authorization = _token is null ? null : new AuthenticationHeaderValue("Bearer", _token.Reveal());
+            }
+
+            try
+            {
+                using var response = await _plain.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
+                if ((int)response.StatusCode is >= 300 and < 400 && response.Headers.Location is { } location)
+                {
+                    uri = new Uri(uri, location);
+                    if (uri.Scheme != Uri.UriSchemeHttps && !uri.IsLoopback)
+                    {
+                        throw new RolloutException($"The logs of {run.Url} are offered at {uri.Host} without HTTPS; they were not fetched.");
+                    }
+
+                    continue;
+                }
+
+                return response.IsSuccessStatusCode
+                    ? await CappedAsync(response, run, cancellationToken)
+                    : throw new RolloutException(response.StatusCode is HttpStatusCode.NotFound or HttpStatusCode.Gone
+                        ? $"The logs of {run.Url} are gone, or this token may not read them (HTTP {(int)response.StatusCode})."
+                        : $"The logs of {run.Url} could not be fetched: {uri.Host} answered HTTP {(int)response.StatusCode}.");
+            }
+            catch (Exception exception) when (exception is HttpRequestException or IOException
+                || (exception is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+            {
+                throw new RolloutException($"The logs of {run.Url} could not be fetched from {uri.Host}: {exception.Message}", innerException: exception);
+            }
+        }
+
+        throw new RolloutException($"The logs of {run.Url} could not be fetched: more than {mostRedirects} redirects.");
+    }
+
+    public void Dispose() => _plain.Dispose();
+
+    private static async Task<byte[]> CappedAsync(HttpResponseMessage response, CiRun run, CancellationToken cancellationToken)
+    {
+        await using var stream = await response.Content.ReadAsStreamAsync(cancellationToken);
+        using var logs = new MemoryStream();
+        var buffer = new byte[81920];
+        int count;
+        while ((count = await stream.ReadAsync(buffer, cancellationToken)) > 0)
+        {
+            logs.Write(buffer, 0, count);
+            if (logs.Length > LargestLog)
+            {
+                throw new RolloutException($"The logs of {run.Url} are larger than {LargestLog / (1024 * 1024)} MiB.");
+            }
+        }
+
+        return logs.ToArray();
+    }
+
+    private async Task<Look> LookAsync(string commit, string workflowFile, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var request = new WorkflowRunsRequest { HeadSha = commit };
+            var runs = await _github.Actions.Workflows.Runs.ListByWorkflow(_owner, _name, workflowFile, request).WaitAsync(cancellationToken);
+            var newest = runs.WorkflowRuns
+                .Where(run => run.HeadSha.Equals(commit, StringComparison.OrdinalIgnoreCase))
+                .OrderByDescending(run => run.RunNumber)
+                .ThenByDescending(run => run.RunAttempt)
+                .FirstOrDefault()
+                ?? throw new RolloutException(
+                    $"{_owner}/{_name} has no run of {workflowFile} for the commit {commit}.",
+                    "Push the commit to the main branch or open a pull request with it, so that CI runs; then repeat.");
+            var status = newest.Status.StringValue;
+            var words = $"{newest.HtmlUrl} is {status}";
+            if (status != "completed")
+            {
+                return new Look(Run(newest, []), words);
+            }
+
+            var jobs = await _github.Actions.Workflows.Jobs
+                .List(_owner, _name, newest.Id, new WorkflowRunJobsRequest { Filter = WorkflowRunJobsFilter.Latest })
+                .WaitAsync(cancellationToken);
+            return new Look(Run(newest, jobs.Jobs), words);
+        }
+        catch (NotFoundException exception)
+        {
+            throw new RolloutException(
+                $"GitHub has no workflow {workflowFile} in {_owner}/{_name}, or this token may not see it.",
+                "Check the repository's name and the workflow's file name; the token needs to read actions.",
+                innerException: exception);
+        }
+        catch (Exception exception) when (Trouble(exception, cancellationToken) is { } trouble)
+        {
+            return trouble.Passes ? new Look(null, trouble.Error.Message) : throw trouble.Error;
+        }
+    }
+
+    private static CiRun Run(WorkflowRun run, IReadOnlyList<WorkflowJob> jobs) => new(
+        run.Id,
+        (int)run.RunAttempt,
+        run.HtmlUrl,
+        run.HeadSha,
+        run.Status.StringValue,
+        run.Conclusion?.StringValue,
+        [.. jobs.Select(job => new CiJob(
+            job.Name,
+            job.Status.StringValue,
+            job.Conclusion?.StringValue,
+            [.. (job.Steps ?? []).Where(step => step.Conclusion?.StringValue is "failure" or "cancelled" or "timed_out").Select(step => step.Name)]))]);
+
+    /// <summary>What went wrong between GitHub and us, and whether it may pass by itself; null for what is not GitHub's doing.</summary>
+    private static (RolloutException Error, bool Passes)? Trouble(Exception exception, CancellationToken cancellationToken)
+    {
+        (string Message, string? Hint, bool Passes)? trouble = exception switch
+        {
+            RateLimitExceededException limit => (
+                $"GitHub's limit of {limit.Limit} requests an hour is used up until {limit.Reset.ToUniversalTime():u}.",
+                "Give a GitHub token of its own, or wait until then.",
+                false),
+            SecondaryRateLimitExceededException or AbuseException => ("GitHub asks to slow down.", null, true),
+            AuthorizationException => ("GitHub refuses the token.", "Give a token that may read actions and contents of the repository.", false),
+            ApiException api when (int)api.StatusCode >= 500 || api.StatusCode == HttpStatusCode.TooManyRequests =>
+                ($"GitHub answered HTTP {(int)api.StatusCode}.", null, true),
+            ApiException api => ($"GitHub answered HTTP {(int)api.StatusCode}: {api.Message}", null, false),
+            HttpRequestException => ($"GitHub gave no answer: {exception.Message}", null, true),
+            OperationCanceledException when !cancellationToken.IsCancellationRequested =>
+                ($"GitHub gave no answer within {AnswerTime.TotalSeconds:0} s.", null, true),
+            _ => null,
+        };
+        return trouble is { } found ? (new RolloutException(found.Message, found.Hint, innerException: exception), found.Passes) : null;
+    }
+
+    private static string Short(string commit) => commit.Length > 12 ? commit[..12] : commit;
+
+    private sealed record Look(CiRun? Run, string Words);
+}

@@ -1,0 +1,90 @@
+using System.Collections.Concurrent;
+using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace Rollout.Tests.Traffic;
+
+/// <summary>A certificate authority of a test's own.</summary>
+internal sealed class TestAuthority : IDisposable
+{
+    private readonly X509Certificate2 _certificate;
+    private readonly ECDsa _key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+
+    public TestAuthority(string name)
+    {
+        var request = new CertificateRequest($"CN={name}", _key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
+        _certificate = request.CreateSelfSigned(DateTimeOffset.UnixEpoch.AddYears(30), DateTimeOffset.UnixEpoch.AddYears(100));
+    }
+
+    public string Pem => _certificate.ExportCertificatePem();
+
+    public X509Certificate2 Issue(string host, DateTimeOffset from, DateTimeOffset until)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest($"CN={host}", key, HashAlgorithmName.SHA256);
+        var names = new SubjectAlternativeNameBuilder();
+        names.AddDnsName(host);
+        request.CertificateExtensions.Add(names.Build());
+        using var issued = request.Create(_certificate, from, until, RandomNumberGenerator.GetBytes(8));
+        return issued.CopyWithPrivateKey(key);
+    }
+
+    public void Dispose()
+    {
+        _certificate.Dispose();
+        _key.Dispose();
+    }
+}
+
+/// <summary>An ingress: TLS with one certificate, and the same answer to every request.</summary>
+internal sealed class EdgeDouble : IAsyncDisposable
+{
+    private readonly WebApplication _app;
+
+    private EdgeDouble(WebApplication app) => _app = app;
+
+    public int Port { get; private set; }
+
+    public ConcurrentQueue<string?> ServerNames { get; } = new();
+
+    public ConcurrentQueue<string> Hosts { get; } = new();
+
+    public static async Task<EdgeDouble> StartAsync(X509Certificate2 certificate, Func<HttpContext, Task> answer)
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        EdgeDouble? edge = null;
+        builder.WebHost.UseKestrelHttpsConfiguration();
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, listen => listen.UseHttps(https =>
+            https.ServerCertificateSelector = (_, name) =>
+            {
+                edge!.ServerNames.Enqueue(name);
+                return certificate;
+            })));
+        edge = new EdgeDouble(builder.Build());
+        edge._app.Run(async context =>
+        {
+            edge.Hosts.Enqueue(context.Request.Host.Value!);
+            await answer(context);
+        });
+        await edge._app.StartAsync();
+        var addresses = edge._app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!;
+        edge.Port = new Uri(addresses.Addresses.Single()).Port;
+        return edge;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _app.StopAsync(new CancellationToken(canceled: true));
+        await _app.DisposeAsync();
+    }
+}
