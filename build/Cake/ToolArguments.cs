@@ -1,6 +1,7 @@
 using System.Collections;
 using System.Globalization;
 using System.Reflection;
+using System.Text;
 using Cake.Core;
 using Cake.Core.IO;
 using Cake.Core.Tooling;
@@ -17,7 +18,7 @@ internal static class ToolArguments
     public static ProcessArgumentBuilder AppendArgument(this ProcessArgumentBuilder builder, string argument) =>
         argument.Length > 0 && argument.All(c => char.IsAsciiLetterOrDigit(c) || "-_=./:,@%+".Contains(c, StringComparison.Ordinal))
             ? builder.Append(argument)
-            : builder.AppendQuoted(argument);
+            : builder.Append(Quote(argument));
 
     /// <summary>
     /// Appends a switch for each property that is set, in declaration order, those of a base class first: <c>DryRun</c> becomes
@@ -38,6 +39,21 @@ internal static class ToolArguments
         }
 
         return builder;
+    }
+
+    // Not AppendQuoted: before engine 7.0 that one leaves quotes and backslashes inside the argument as they are.
+    private static string Quote(string argument)
+    {
+        var quoted = new StringBuilder("\"");
+        var backslashes = 0;
+        foreach (var c in argument)
+        {
+            // Backslashes count only in front of a quote: there each of them is doubled.
+            quoted.Append('\\', c == '"' ? backslashes + 1 : 0).Append(c);
+            backslashes = c == '\\' ? backslashes + 1 : 0;
+        }
+
+        return quoted.Append('\\', backslashes).Append('"').ToString();
     }
 
     private static IEnumerable<Type> Levels(Type settings)

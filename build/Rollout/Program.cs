@@ -111,10 +111,14 @@ public static class Program
         CancellationToken cancellationToken)
     {
         var host = new CakeHost()
-            .AddAssembly(typeof(Program).Assembly)
             .UseContext<RolloutContext>()
             .UseLifetime<RolloutLifetime>()
             .UseTaskLifetime<StepLifetime>();
+        if (Assembly.GetEntryAssembly() != typeof(Program).Assembly)
+        {
+            host.AddAssembly(typeof(Program).Assembly);
+        }
+
         host.ConfigureServices(services =>
         {
             var commands = new CommandRunner(console.Command);

@@ -21,22 +21,22 @@ public sealed class RolloutRun : IAsyncDisposable
 {
     private readonly RolloutContext _context;
     private readonly IReadOnlyList<string> _layers;
+    private readonly List<ServiceTunnels> _tunnels = [];
+    private readonly string _kubectl;
     private long _firstOrder;
 
-    private RolloutRun(RolloutContext context, Surroundings surroundings, KubernetesCluster cluster, SlotDeployment deployment, ServiceRoutes routes, string release, RolloutJournal journal)
+    private RolloutRun(RolloutContext context, Surroundings surroundings, KubernetesCluster cluster, SlotDeployment deployment, string kubectl, string release, RolloutJournal journal)
     {
         _context = context;
+        _kubectl = kubectl;
         Surroundings = surroundings;
         Cluster = cluster;
         Deployment = deployment;
-        Routes = routes;
         Release = release;
         Journal = journal;
         Folder = FolderOf(context.Settings, release);
         var progress = context.Console.Progress;
-        Bucket = surroundings.ArchiveDirectory is { } directory
-            ? new DirectoryBucket(directory)
-            : throw new RolloutException("No compliance bucket is set.", "Set Archive.Directory; S3 is not wired yet.", ExitCode.BadSettings);
+        Bucket = BucketOf(surroundings, context);
         Evidence = new EvidenceFolder(Path.Combine(Folder, "evidence"));
         Zone = new DnsZone(surroundings.DnsApi, surroundings.DnsToken, context.Time, progress);
         NameServers = new NameServers(surroundings.NameServers, context.Time, progress);
@@ -65,9 +65,6 @@ public sealed class RolloutRun : IAsyncDisposable
     /// <summary>kubectl and helm, as a person would type them.</summary>
     public SlotDeployment Deployment { get; }
 
-    /// <summary>Ways to services that want a session.</summary>
-    public ServiceRoutes Routes { get; }
-
     /// <summary>The release tag.</summary>
     public string Release { get; }
 
@@ -83,6 +80,9 @@ public sealed class RolloutRun : IAsyncDisposable
     public string Folder { get; }
 
     public EvidenceFolder Evidence { get; }
+
+    /// <summary>The compliance bucket.</summary>
+    public IComplianceBucket Bucket { get; }
 
     public DnsZone Zone { get; }
 
@@ -144,7 +144,6 @@ public sealed class RolloutRun : IAsyncDisposable
         var kubectl = await context.ToolBox.KubectlAsync(token);
         var helm = await context.ToolBox.HelmAsync(token);
         var cluster = await KubernetesCluster.ConnectAsync(kubectl, surroundings.Kubeconfig, surroundings.Context, context.Time, progress, token);
-        var routes = new ServiceRoutes(cluster, surroundings.PodsAnswerDirectly, kubectl, surroundings.Kubeconfig, surroundings.Context, context.Time, progress);
         try
         {
             var deployment = new SlotDeployment(context, kubectl, helm, surroundings.Kubeconfig, surroundings.Context);
@@ -159,7 +158,7 @@ public sealed class RolloutRun : IAsyncDisposable
                 Guid.NewGuid().ToString("N")[..12],
                 context.Time);
             await journal.LoadAsync(token);
-            var run = new RolloutRun(context, surroundings, cluster, deployment, routes, release, journal);
+            var run = new RolloutRun(context, surroundings, cluster, deployment, kubectl, release, journal);
             await run.TakeRolesAsync(token);
             if (!context.Request.Json)
             {
@@ -171,7 +170,6 @@ public sealed class RolloutRun : IAsyncDisposable
         }
         catch
         {
-            await routes.DisposeAsync();
             await cluster.DisposeAsync();
             throw;
         }
@@ -285,6 +283,13 @@ public sealed class RolloutRun : IAsyncDisposable
     /// <summary>The command that runs a target with this run's environment and release.</summary>
     public string CommandFor(string target) => _context.CommandFor(target);
 
+    /// <summary>Every Service of a slot's stack.</summary>
+    public async Task<IReadOnlyList<ServiceEndpoint>> ServicesAsync(SlotPlace slot, CancellationToken cancellationToken) =>
+        [.. (await Cluster.ListAsync($"/api/v1/namespaces/{slot.Namespace}/services?labelSelector=app.kubernetes.io/part-of=aether-platform", cancellationToken))
+            .Select(s => new ServiceEndpoint(
+                s["metadata"]!["name"]!.GetValue<string>(),
+                s["spec"]!["ports"]![0]!["port"]!.GetValue<int>().ToString(System.Globalization.CultureInfo.InvariantCulture)))];
+
     /// <summary>Watches a slot's traffic.</summary>
     public TrafficWatch WatchOf(SlotPlace slot) => new(Cluster.Http, slot.Namespace, Time, Console.Progress);
 
@@ -305,6 +310,21 @@ public sealed class RolloutRun : IAsyncDisposable
         return manifest?.Deployments.Where(d => d["spec"]?["replicas"] is not null)
             .ToDictionary(d => d["metadata"]!["name"]!.GetValue<string>(), d => d["spec"]!["replicas"]!.GetValue<int>())
             ?? [];
+    }
+
+    /// <summary>Stores the release's evidence in the compliance bucket.</summary>
+    public Task<ArchiveManifest> ArchiveAsync(CancellationToken cancellationToken) =>
+        ComplianceArchive.StoreAsync(Release, Evidence, Bucket, ArchiveFolder, Journal.Head, Console.Progress, cancellationToken);
+
+    /// <summary>Reads back what was archived.</summary>
+    /// <exception cref="RolloutException">Something is missing or not as it was put there.</exception>
+    public async Task VerifyArchiveAsync(CancellationToken cancellationToken)
+    {
+        var problems = await ComplianceArchive.VerifyAsync(Bucket, ArchiveFolder, cancellationToken);
+        if (problems.Count > 0)
+        {
+            throw new RolloutException($"The archive {ArchiveFolder} is not as it was put there: {string.Join("; ", problems)}.");
+        }
     }
 
     /// <summary>Who sent orders since this run began, by the rehearsal exchange's log.</summary>
@@ -328,8 +348,35 @@ public sealed class RolloutRun : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         Zone.Dispose();
-        await Routes.DisposeAsync();
+        Registry.Dispose();
+        Ci.Dispose();
+        Journal.Dispose();
+        (Bucket as IDisposable)?.Dispose();
+        foreach (var tunnels in _tunnels)
+        {
+            await tunnels.DisposeAsync();
+        }
+
         await Cluster.DisposeAsync();
+    }
+
+    private string ArchiveFolder => $"{Settings["Archive.Prefix"]}/{Settings.Environment.ToString().ToLowerInvariant()}/{Release}/{Journal.Entries.Count(e => e is { Step: "Rollout", Event: JournalEvent.Started })}";
+
+    private static IComplianceBucket BucketOf(Surroundings surroundings, RolloutContext context)
+    {
+        if (surroundings.ArchiveDirectory is { } directory)
+        {
+            return new DirectoryBucket(directory);
+        }
+
+        var settings = context.Settings;
+        return settings["Archive.Endpoint"] is { } endpoint && settings["Archive.Bucket"] is { } bucket
+            && settings["Secrets.ArchiveAccessKey"] is { } key && settings.SecretOrNull("Secrets.ArchiveSecretKey") is { } secret
+            ? new S3Bucket(new S3Location(new Uri(endpoint), bucket, settings["Archive.Region"]!, key, secret), context.Time)
+            : throw new RolloutException(
+                "No compliance bucket is set.",
+                "Set Archive.Directory, or Archive.Endpoint and Archive.Bucket with ROLLOUT_SECRETS_ARCHIVE_ACCESS_KEY and ROLLOUT_SECRETS_ARCHIVE_SECRET_KEY.",
+                ExitCode.BadSettings);
     }
 
     // A drill's fault is set, and the exchange's log is marked, before the first step looks at anything.
@@ -376,7 +423,7 @@ public sealed class RolloutRun : IAsyncDisposable
 
     private async Task TakeRolesAsync(CancellationToken cancellationToken)
     {
-        if (Journal.Entries.FirstOrDefault()?.Data is { } founded)
+        if (Journal.Entries is [{ Data: { } founded }, ..])
         {
             Live = Surroundings.Slot(founded["live"]!.GetValue<string>());
             Hosts = [.. founded["hosts"]!.AsArray().Select(h => h!.GetValue<string>())];
@@ -385,7 +432,10 @@ public sealed class RolloutRun : IAsyncDisposable
         {
             if (Settings.Environment == RolloutEnvironment.Embedded && Settings["Rollout.Platform"] is null)
             {
-                await Checkout.CheckOutAsync(Release, cancellationToken);
+                // The world's checkout is ours to move; a person's is not.
+                (await Commands.RunAsync(
+                    new CommandLine("git", "-c", $"safe.directory={Surroundings.Platform}", "-C", Surroundings.Platform, "checkout", "--quiet", Release) { Echo = false },
+                    cancellationToken)).OrThrow();
             }
 
             var rendered = await RenderAsync(Surroundings.Blue, new ChartValues { ServesProduction = true, ServesStaging = false }, "hosts", cancellationToken);
@@ -428,7 +478,19 @@ public sealed class RolloutRun : IAsyncDisposable
         Settings.List("Platform.Accounts"),
         Time,
         Console.Progress,
-        (service, token) => Routes.ToServiceAsync(slot.Namespace, service, token));
+        RouteTo(slot));
+
+    private ServiceRoute RouteTo(SlotPlace slot)
+    {
+        if (Surroundings.PodsAnswerDirectly)
+        {
+            return new PodAddresses(Cluster.Http, slot.Namespace, Time).FindAsync;
+        }
+
+        var tunnels = new ServiceTunnels(_kubectl, Surroundings.Kubeconfig, Surroundings.Context, slot.Namespace, "80", Time, Console.Command);
+        _tunnels.Add(tunnels);
+        return tunnels.OpenAsync;
+    }
 
     private void ShowHeader() => Console.Header(
         "Aether Rollout",

@@ -142,6 +142,7 @@ public sealed class RolloutSettings
         Password("Secrets.ArchiveSecretKey", "bucket secret key"),
     ];
 
+    private static readonly string[] EngineSections = ["Paths.", "Nuget.", "Settings."];
     private static readonly string[] Switches = ["json", "verify", "fault", "again"];
 
     private readonly Dictionary<string, SettingValue> _values;
@@ -171,7 +172,7 @@ public sealed class RolloutSettings
 
     public TimeSpan Duration(string key) => TimeSpan.FromSeconds(double.Parse(this[key]!, CultureInfo.InvariantCulture));
 
-    public int Integer(string key) => int.Parse(this[key]!, CultureInfo.InvariantCulture);
+    public int WholeNumber(string key) => int.Parse(this[key]!, CultureInfo.InvariantCulture);
 
     public IReadOnlyList<string> List(string key) =>
         this[key]?.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries) ?? [];
@@ -334,7 +335,7 @@ public sealed class RolloutSettings
 
     // cake.config is also the engine's own file; its sections are not ours to judge.
     private static bool IsEngineKey(string key) =>
-        new[] { "Paths.", "Nuget.", "Settings." }.Any(section => key.StartsWith(section, StringComparison.OrdinalIgnoreCase));
+        EngineSections.Any(section => key.StartsWith(section, StringComparison.OrdinalIgnoreCase));
 
     private static string Suggest(string? nearest, string prefix) => nearest is null ? string.Empty : $"; did you mean {prefix}{nearest}";
 

@@ -59,6 +59,7 @@ public static class CakeHostExtensions
 
     /// <summary>
     /// Installs a tool before the tasks run, in every mode that looks at tasks, and makes its files known to <c>context.Tools</c>.
+    /// Only a build that calls this has the engine's installers for <c>nuget:</c> and <c>dotnet:</c>; they cost start-up time.
     /// The address reads like <c>dotnet:?package=NAME&amp;version=1.2.3</c> or <c>nuget:?package=NAME</c>.
     /// </summary>
     public static CakeHost InstallTool(this CakeHost host, Uri uri) => host.With(services => services.UseTool(uri));

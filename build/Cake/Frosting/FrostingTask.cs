@@ -26,7 +26,9 @@ public interface IFrostingTask
 /// <summary>A task that needs no context of its own.</summary>
 public abstract class FrostingTask : FrostingTask<ICakeContext>;
 
-/// <summary>A task whose work is synchronous. Only overridden methods count: without <see cref="Run"/> it is a mere node of the graph.</summary>
+/// <summary>
+/// A task whose work is synchronous. Only overridden methods count: without <see cref="Run"/> it is a mere node of the graph.
+/// </summary>
 /// <typeparam name="T">The context; a task that asks for another one than the build uses is left out with a warning.</typeparam>
 public abstract class FrostingTask<T> : IFrostingTask
     where T : ICakeContext

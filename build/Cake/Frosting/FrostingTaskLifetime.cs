@@ -2,7 +2,9 @@ using Cake.Core;
 
 namespace Cake.Frosting;
 
-/// <summary>Runs before each task, skipped ones included, but not in a dry run; throwing keeps the task from running and ends the run.</summary>
+/// <summary>
+/// Runs before each task, skipped ones included, but not in a dry run; throwing keeps the task from running and ends the run.
+/// </summary>
 public interface IFrostingTaskSetup
 {
     void Setup(ICakeContext context, ITaskSetupContext info);

@@ -6,7 +6,9 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace Cake.Frosting;
 
-/// <summary>The host's verbs for a startup class. <see cref="CakeHostExtensions"/> says what each means; two have other names there.</summary>
+/// <summary>
+/// The host's verbs for a startup class. <see cref="CakeHostExtensions"/> says what each means; two have other names there.
+/// </summary>
 public static class ServiceCollectionExtensions
 {
     /// <summary>See <see cref="CakeHostExtensions.UseContext{TContext}"/>; the one instance is also known by its own type.</summary>

@@ -32,7 +32,8 @@ public static class HelmCommandAliases
         RunWithResult(context, settings, ["uninstall", release]);
 
     /// <summary>Brings a release back to a revision; null is the one before the newest.</summary>
-    public static void HelmRollback(this ICakeContext context, string release, int? revision = null, HelmRollbackSettings? settings = null) =>
+    public static void HelmRollback(
+        this ICakeContext context, string release, int? revision = null, HelmRollbackSettings? settings = null) =>
         Run(context, settings, RollbackCommand(release, revision));
 
     /// <summary>As <see cref="HelmRollback"/>, and returns the lines of standard output.</summary>

@@ -22,7 +22,9 @@ public sealed class HelmRunner<TSettings>(
     /// </exception>
     public void Run(TSettings settings, params IEnumerable<string> command) => Run(settings, Arguments(settings, command));
 
-    /// <summary>Runs the command to its end and returns the lines of its standard output; standard error goes where the host's goes.</summary>
+    /// <summary>
+    /// Runs the command to its end and returns the lines of its standard output; standard error goes where the host's goes.
+    /// </summary>
     /// <inheritdoc cref="Run(TSettings, IEnumerable{string})"/>
     public IReadOnlyList<string> RunWithResult(TSettings settings, params IEnumerable<string> command)
     {

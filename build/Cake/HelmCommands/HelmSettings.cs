@@ -47,7 +47,9 @@ public sealed class HelmUpgradeSettings : HelmValuesSettings
     /// <summary>Starts from the chart's own values and not from those of the last revision.</summary>
     public bool? ResetValues { get; set; }
 
-    /// <summary>What is waited for: <c>watcher</c> (all resources ready), <c>legacy</c> (the way of Helm 3) or <c>hookOnly</c>, helm's own.</summary>
+    /// <summary>
+    /// What is waited for: <c>watcher</c> (all resources ready), <c>legacy</c> (the way of Helm 3) or <c>hookOnly</c>, helm's own choice.
+    /// </summary>
     public string? Wait { get; set; }
 
     /// <summary>How long one operation may take; helm's own limit is 5 minutes.</summary>

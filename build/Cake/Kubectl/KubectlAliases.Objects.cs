@@ -18,7 +18,8 @@ public static partial class KubectlAliases
         Run(context, "create namespace", settings);
 
     /// <summary>As <see cref="KubectlCreateNamespace"/>, and returns the lines of standard output.</summary>
-    public static IEnumerable<string> KubectlCreateNamespaceWithResult(this ICakeContext context, KubectlCreateNamespaceSettings? settings) =>
+    public static IEnumerable<string> KubectlCreateNamespaceWithResult(
+        this ICakeContext context, KubectlCreateNamespaceSettings? settings) =>
         RunWithResult(context, "create namespace", settings);
 
     /// <summary>Runs <c>kubectl delete</c>.</summary>

@@ -41,7 +41,9 @@ public class GenericRunner<TSettings>(
         Run(settings, Arguments(command, settings, additional));
     }
 
-    /// <summary>Runs the command to its end and returns the lines of its standard output; standard error goes where the host's goes.</summary>
+    /// <summary>
+    /// Runs the command to its end and returns the lines of its standard output; standard error goes where the host's goes.
+    /// </summary>
     /// <inheritdoc cref="Run(string, TSettings, string[])"/>
     public IEnumerable<string> RunWithResult(string command, TSettings? settings, string[] additional)
     {

@@ -24,7 +24,7 @@ public sealed class AetherStandIn : IAsyncDisposable
         new(new World(options, await HttpHub.StartAsync(options.Time, ct)));
 
     /// <summary>True when <paramref name="image"/> (repository and tag) is one of Aether's; a kubelet cannot pull any other.</summary>
-    public static bool Knows(string image) => Catalogue.Find(Repository(image)) is not null || JobCatalogue.Find(Repository(image)) is not null;
+    public static bool Knows(string image) => Catalogue.Find(Repository(image)) is not null;
 
     /// <summary>Starts the container; it gets ready, fails or completes on its own.</summary>
     public Task<StandInProcess> StartAsync(StandInStart start, CancellationToken ct)
@@ -58,8 +58,9 @@ public sealed class AetherStandIn : IAsyncDisposable
             yield return service;
         }
 
-        yield return Repository(start.Image);
+        // The bootstrap jobs run with a backend's image.
         yield return start.ContainerName;
+        yield return Repository(start.Image);
     }
 
     private static string Repository(string image)

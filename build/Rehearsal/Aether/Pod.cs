@@ -71,12 +71,28 @@ internal sealed class Pod
     /// <summary>Where a path of the container lies on the host: in the mount that covers it, else in the root directory.</summary>
     public string HostPath(string path)
     {
-        var full = path.StartsWith('/') ? path : $"{WorkingDirectory}/{path}";
-        var mount = Start.Mounts.Keys.Where(key => full == key || full.StartsWith(key.TrimEnd('/') + "/", StringComparison.Ordinal))
-            .OrderByDescending(key => key.Length).FirstOrDefault();
-        return mount is null
-            ? Path.Join(Start.RootDirectory, full)
-            : full.Length <= mount.TrimEnd('/').Length ? Start.Mounts[mount] : Path.Join(Start.Mounts[mount], full[mount.TrimEnd('/').Length..]);
+        var full = Absolute(path);
+        if (Mount(full) is not { } mount)
+        {
+            return Path.Join(Start.RootDirectory, full);
+        }
+
+        var inside = full[mount.TrimEnd('/').Length..];
+        return inside.Length == 0 ? Start.Mounts[mount] : Path.Join(Start.Mounts[mount], inside);
+    }
+
+    /// <summary>Like <see cref="HostPath"/>, with the directory made; for what is going to be written.</summary>
+    /// <exception cref="IOException">The root file system is read-only and no mount covers the path.</exception>
+    public string WritablePath(string path)
+    {
+        if (Start.ReadOnlyRoot && Mount(Absolute(path)) is null)
+        {
+            throw new IOException($"[Errno 30] Read-only file system: '{path}'");
+        }
+
+        var file = HostPath(path);
+        Directory.CreateDirectory(Path.GetDirectoryName(file)!);
+        return file;
     }
 
     /// <summary>Is the fault on, and for us? Its argument is empty or <c>SCOPE</c> or <c>SCOPE:WORKLOAD</c>; a scope is a slot, a release, or a workload.</summary>
@@ -104,12 +120,17 @@ internal sealed class Pod
         return Covers(scope) && double.TryParse(argument[(colon + 1)..], CultureInfo.InvariantCulture, out var number) ? number : null;
     }
 
+    private static string Absolute(string path) => path.StartsWith('/') ? path : $"{WorkingDirectory}/{path}";
+
     private static string Tag(string image)
     {
         var name = image[(image.LastIndexOf('/') + 1)..].Split('@')[0];
         var colon = name.IndexOf(':', StringComparison.Ordinal);
         return colon < 0 ? "latest" : name[(colon + 1)..];
     }
+
+    private string? Mount(string full) =>
+        Start.Mounts.Keys.Where(key => full == key || full.StartsWith(key.TrimEnd('/') + "/", StringComparison.Ordinal)).MaxBy(key => key.Length);
 
     private bool Covers(string scope) => scope.Length == 0 || scope == Slot || scope == Release || scope == Workload;
 }

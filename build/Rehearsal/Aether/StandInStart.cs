@@ -6,6 +6,7 @@ namespace Rehearsal.Aether;
 /// <param name="RootDirectory">Directory of the host that stands for the container's file system.</param>
 /// <param name="Ports">Declared container ports; for information, a workload listens where the platform's does.</param>
 /// <param name="Log">Takes one line of the container's output.</param>
+/// <param name="ReadOnlyRoot">The container may write only to its mounts.</param>
 public sealed record StandInStart(
     string Namespace,
     string PodName,
@@ -19,4 +20,5 @@ public sealed record StandInStart(
     IReadOnlyDictionary<string, string> Mounts,
     string RootDirectory,
     IReadOnlyList<int> Ports,
-    Action<string> Log);
+    Action<string> Log,
+    bool ReadOnlyRoot = false);

@@ -56,6 +56,9 @@ internal sealed class World : IAsyncDisposable
             .OrderBy(process => process.Pod.Start.PodName, StringComparer.Ordinal).Select(process => process.Address),
     ];
 
+    /// <summary>The first of them, or null while none listens.</summary>
+    public Uri? Address(string @namespace, string workload) => Addresses(@namespace, workload) is [var first, ..] ? first : null;
+
     public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync();

@@ -34,7 +34,12 @@ class SafeMode:
 
 
 def trigger_kill_switch(
-    switches: "MutableMapping[str, str]", account: str, reason_code: str, actor: str, notify: Callable[[str, str], None], store: Optional[Store] = None
+    switches: "MutableMapping[str, str]",
+    account: str,
+    reason_code: str,
+    actor: str,
+    notify: Callable[[str, str], None],
+    store: Optional[Store] = None,
 ) -> None:
     """Stops an account. There is no way back."""
     before = switches.get(account)

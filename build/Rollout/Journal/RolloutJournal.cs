@@ -20,7 +20,7 @@ public delegate Task<string?> WriteJournal(string text, string? version, Cancell
 /// <param name="mirror">Path of the mirrored file.</param>
 /// <param name="actor">Who runs this, <c>USER@HOST</c>.</param>
 /// <param name="run">This run's id.</param>
-public sealed class RolloutJournal(string release, ReadJournal read, WriteJournal write, string mirror, string actor, string run, TimeProvider time)
+public sealed class RolloutJournal(string release, ReadJournal read, WriteJournal write, string mirror, string actor, string run, TimeProvider time) : IDisposable
 {
     /// <summary>A ConfigMap holds 1 MiB with its metadata; beyond this an append is refused while there is still room for a rollback.</summary>
     private const int Limit = 900_000;
@@ -154,6 +154,8 @@ public sealed class RolloutJournal(string release, ReadJournal read, WriteJourna
                 $"The journal of {release} has schema version {first["schema"]?.ToJsonString() ?? "none"}; this program knows {SchemaVersion}.",
                 "Use the version of the suite that began this rollout, or a newer one.");
     }
+
+    public void Dispose() => _oneWriter.Dispose();
 
     private void MirrorToFile()
     {

@@ -5,7 +5,7 @@ namespace Rollout.Monitoring;
 /// begins again adds what it shows), and a series that first appears on a pod that was read before began at zero: the first error of a
 /// service is a series of its own.
 /// </summary>
-public sealed class WatchSeries
+public sealed partial class WatchSeries
 {
     private static readonly string[] CounterSuffixes = ["_total", "_count", "_bucket", "_sum"];
 

@@ -22,15 +22,16 @@ public sealed class VerifyMigrations : PlaybookStep
 
         var accounts = await run.Database.AdminAccountsAsync(cancellationToken);
         return new StepPlan(
-            $"upsert the admin accounts of {run.Settings["Platform.AdminSource"]} (the database has {accounts.Count})",
+            $"upsert the admin accounts of {run.Settings["Platform.AdminSource"]} (the database has {accounts?.Count ?? 0})",
             $"refresh {run.Settings["Platform.Aggregates"]} of {run.Settings["Platform.Accounts"]}");
     }
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
-        await journal.IntendAsync("admin-accounts", new() { ["before"] = (await run.Database.AdminAccountsAsync(cancellationToken)).Count });
+        await journal.IntendAsync("admin-accounts", new() { ["before"] = (await run.Database.AdminAccountsAsync(cancellationToken))?.Count });
         var migrated = await run.Scripts.MigrateAdminRepositoryAsync(run.Settings["Platform.AdminSource"]!, run.Surroundings.Database, cancellationToken);
         await journal.KeepAsync("migrate-admin-repository.log", migrated.Output);
+        migrated.OrThrow();
         journal.Result["aggregates"] = await Aggregates.RefreshAsync(run, journal, cancellationToken);
     }
 
@@ -38,11 +39,11 @@ public sealed class VerifyMigrations : PlaybookStep
     {
         var accounts = await run.Database.AdminAccountsAsync(cancellationToken);
         var schemas = await run.Database.AccountSchemasAsync(cancellationToken);
-        var missing = run.Settings.List("Platform.Accounts").Where(a => !schemas.Contains(run.Database.SchemaOf(a))).ToList();
-        if (accounts.Count == 0 || missing.Count > 0)
+        var missing = run.Settings.List("Platform.Accounts").Where(a => !schemas.Contains(Database.AetherDatabase.SchemaOf(a))).ToList();
+        if (accounts is null or { Count: 0 } || missing.Count > 0)
         {
             throw new RolloutException(
-                $"The database has {accounts.Count} admin accounts and no schema for {(missing.Count == 0 ? "none" : string.Join(", ", missing))}; expected at least one account and a schema for each.",
+                $"The database has {accounts?.Count ?? 0} admin accounts and no schema for {(missing.Count == 0 ? "none" : string.Join(", ", missing))}; expected at least one account and a schema for each.",
                 "Look at what ops/migrate_admin_repository.py said, in the step's evidence.");
         }
 

@@ -15,7 +15,7 @@ public sealed class ExportHealthSnapshot : PlaybookStep
 {
     protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken)
     {
-        var services = await run.LiveStack.ServicesAsync(cancellationToken);
+        var services = await run.ServicesAsync(run.Live, cancellationToken);
         return services.Count > 0
             ? new StepPlan($"store /healthz and /metrics of {services.Count} services of {run.Named(run.Live)}")
             : throw new RolloutException(
@@ -24,21 +24,21 @@ public sealed class ExportHealthSnapshot : PlaybookStep
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
-        var services = await run.LiveStack.ServicesAsync(cancellationToken);
+        var services = await run.ServicesAsync(run.Live, cancellationToken);
         var snapshots = await run.LiveStack.SnapshotAsync(services, $"rollout-{run.Release}-1.3", cancellationToken);
         var outcomes = new JsonObject();
         var manifest = new JsonObject();
         foreach (var snapshot in snapshots)
         {
-            outcomes[snapshot.Service] = snapshot.Health.ToString().ToLowerInvariant();
+            outcomes[snapshot.Service.Name] = snapshot.Health.ToString().ToLowerInvariant();
             if (snapshot.HealthBody is not null)
             {
-                manifest[$"{snapshot.Service}.healthz.json"] = (await journal.KeepAsync($"{snapshot.Service}.healthz.json", snapshot.HealthBody)).Sha256;
+                manifest[$"{snapshot.Service.Name}.healthz.json"] = (await journal.KeepAsync($"{snapshot.Service.Name}.healthz.json", snapshot.HealthBody)).Sha256;
             }
 
             if (snapshot.Metrics is not null)
             {
-                manifest[$"{snapshot.Service}.metrics.txt"] = (await journal.KeepAsync($"{snapshot.Service}.metrics.txt", snapshot.Metrics)).Sha256;
+                manifest[$"{snapshot.Service.Name}.metrics.txt"] = (await journal.KeepAsync($"{snapshot.Service.Name}.metrics.txt", snapshot.Metrics)).Sha256;
             }
         }
 

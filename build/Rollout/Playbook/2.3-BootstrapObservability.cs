@@ -1,6 +1,8 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Cake.Frosting;
+using Rollout.Monitoring;
+using Rollout.Platform;
 
 namespace Rollout.Playbook;
 
@@ -53,7 +55,7 @@ public sealed class BootstrapObservability : PlaybookStep
     {
         var wanted = new Dictionary<string, string>
         {
-            ["PROMETHEUS_EXPORTER_PORT"] = run.Settings.Integer("Traces.ExporterPort").ToString(CultureInfo.InvariantCulture),
+            ["PROMETHEUS_EXPORTER_PORT"] = run.Settings.WholeNumber("Traces.ExporterPort").ToString(CultureInfo.InvariantCulture),
         };
         if (run.Surroundings.Otlp is { } otlp)
         {
@@ -72,13 +74,17 @@ public sealed class BootstrapObservability : PlaybookStep
             return;
         }
 
-        var id = $"rollout-{run.Release}-2.3-{run.Time.GetUtcNow().ToUnixTimeMilliseconds()}";
-        await run.CandidateStack.ProbeAsync("policy-service", "/healthz", id, cancellationToken);
-        using var traces = new Monitoring.TraceStore(run.Surroundings.TracesApi, run.Time);
-        _ = await traces.FindByRequestIdAsync(id, TimeSpan.FromSeconds(30), cancellationToken)
-            ?? throw new RolloutException(
-                $"A probe of {run.Named(run.Candidate)} with x-request-id {id} left no trace within 30 s: tracing is off.",
-                "Look at the services' log for the exporter's warning; OTEL_EXPORTER_OTLP_ENDPOINT must include /v1/traces.");
+        var probe = await run.CandidateStack.SnapshotAsync(
+            [new ServiceEndpoint("policy-service", "80")], $"rollout-{run.Release}-2.3-{run.Time.GetUtcNow().ToUnixTimeMilliseconds()}", cancellationToken);
+        using var traces = new TraceStore(run.Surroundings.TracesApi, run.Time);
+        var found = await traces.FindByRequestIdAsync(probe[0].RequestId, TimeSpan.FromSeconds(30), cancellationToken);
+        if (found.State != TraceState.Found)
+        {
+            throw new RolloutException(
+                $"A probe of {run.Named(run.Candidate)} with x-request-id {probe[0].RequestId} left no trace: {found.Message}",
+                "Tracing is off. Look at the services' log for the exporter's warning; OTEL_EXPORTER_OTLP_ENDPOINT must include /v1/traces.");
+        }
+
         run.Console.Note("metrics exporter and traces are on; the probe's trace was found");
     }
 }

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Cake.Frosting;
+using Rollout.Database;
 
 namespace Rollout.Playbook;
 
@@ -13,17 +14,21 @@ namespace Rollout.Playbook;
 [IsDependentOn(typeof(BootstrapObservability))]
 public sealed class SeedState : PlaybookStep
 {
+    private static readonly string[] TreeFolders = ["data/migrations", "data/alembic"];
+
     protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken)
     {
         var stored = await run.Database.MigrationHeadsAsync(cancellationToken);
-        var heads = Database.AetherDatabase.HeadsInCheckout(run.Surroundings.Platform);
-        foreach (var problem in heads.Problems)
+        foreach (var (name, tree) in Trees(run))
         {
-            run.Console.Warning(problem);
+            foreach (var problem in tree.Problems)
+            {
+                run.Console.Warning($"{name}: {problem}");
+            }
         }
 
         return new StepPlan(
-            $"migrate the database from {string.Join(", ", stored)} to {string.Join(", ", heads.Heads)}",
+            $"migrate the database from {Heads(stored)} to {string.Join(", ", Trees(run).SelectMany(t => t.Tree.Heads))}",
             "synchronise .aether_state where the deployment has one",
             "archive the API contract of every candidate service");
     }
@@ -33,17 +38,18 @@ public sealed class SeedState : PlaybookStep
         await journal.PartAsync("migrations", async data =>
         {
             var before = await run.Database.MigrationHeadsAsync(cancellationToken);
-            await journal.IntendAsync("migrations", new() { ["before"] = new JsonArray([.. before.Select(h => JsonValue.Create(h))]) });
+            await journal.IntendAsync("migrations", new() { ["before"] = Heads(before) });
             var result = await run.Scripts.RunMigrationsAsync(run.Surroundings.Database, cancellationToken);
             await journal.KeepAsync("migrations.log", result.Output);
-            var after = await run.Database.MigrationHeadsAsync(cancellationToken);
-            data["after"] = new JsonArray([.. after.Select(h => JsonValue.Create(h))]);
+            result.OrThrow("Nothing was lost: the migrations are additive and repeatable. Look at migrations.log in the step's evidence.");
+            data["after"] = Heads(await run.Database.MigrationHeadsAsync(cancellationToken));
         });
         await journal.PartAsync("state", async data => data["outcome"] = await SynchroniseAsync(run, cancellationToken));
         await journal.PartAsync("openapi", async data =>
         {
             var offline = await run.Scripts.GenerateOpenApiAsync(Path.Combine(run.Folder, "openapi-checkout.json"), cancellationToken);
             await journal.KeepAsync("generate-openapi.log", offline.Output);
+            offline.OrThrow();
             data["services"] = await ArchiveContractsAsync(run, journal, cancellationToken);
         });
     }
@@ -51,14 +57,20 @@ public sealed class SeedState : PlaybookStep
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
     {
         var stored = await run.Database.MigrationHeadsAsync(cancellationToken);
-        var missing = Database.AetherDatabase.HeadsInCheckout(run.Surroundings.Platform).Heads.Except(stored).ToList();
+        var missing = Trees(run).SelectMany(t => t.Tree.Heads).Except(stored.Select(h => h.Revision)).ToList();
         if (missing.Count > 0)
         {
             throw new RolloutException(
-                $"The checkout's migration heads {string.Join(", ", missing)} are not in the database, which has {string.Join(", ", stored)}.",
+                $"The checkout's migration heads {string.Join(", ", missing)} are not in the database, which has {Heads(stored)}.",
                 "Look at migrations.log in the step's evidence.");
         }
     }
+
+    private static (string Name, MigrationTree Tree)[] Trees(RolloutRun run) =>
+        [.. TreeFolders.Select(t => (t, AetherDatabase.HeadsInCheckout(Path.Combine(run.Surroundings.Platform, t))))];
+
+    private static string Heads(IReadOnlyList<MigrationHead> heads) =>
+        heads.Count == 0 ? "no revision" : string.Join(", ", heads.Select(h => $"{h.Revision} ({h.Table})"));
 
     // Only insecure-default fallbacks write .aether_state; a hardened deployment has none (platform contract, section 6).
     private static async Task<string> SynchroniseAsync(RolloutRun run, CancellationToken cancellationToken)
@@ -83,7 +95,7 @@ public sealed class SeedState : PlaybookStep
     private static async Task<JsonArray> ArchiveContractsAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
         var archived = new JsonArray();
-        foreach (var service in await run.CandidateStack.ServicesAsync(cancellationToken))
+        foreach (var service in await run.ServicesAsync(run.Candidate, cancellationToken))
         {
             if (await run.CandidateStack.OpenApiAsync(service, cancellationToken) is { } contract)
             {

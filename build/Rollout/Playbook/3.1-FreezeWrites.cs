@@ -1,6 +1,8 @@
 using System.Text.Json.Nodes;
 using Cake.Frosting;
+using Rollout.Environments;
 using Rollout.Monitoring;
+using Rollout.Platform;
 
 namespace Rollout.Playbook;
 
@@ -17,6 +19,11 @@ public sealed class FreezeWrites : PlaybookStep
     {
         await run.LiveStack.PreflightAsync(cancellationToken);
         await run.CandidateStack.PreflightAsync(cancellationToken);
+        foreach (var slot in new[] { run.Live, run.Candidate })
+        {
+            await RequireSessionAsync(run, slot, cancellationToken);
+        }
+
         return new StepPlan(
             $"serve the {run.Hosts.Count} production hosts on {run.Named(run.Candidate)} too, before clients are sent there",
             $"measure {run.Named(run.Live)} for {run.Settings["Monitoring.Baseline"]} s as the baseline",
@@ -33,9 +40,18 @@ public sealed class FreezeWrites : PlaybookStep
         });
         await journal.PartAsync("baseline", async data =>
         {
-            using var watch = run.WatchOf(run.Live);
-            data["series"] = (await watch.ObserveAsync(
-                run.Settings.Duration("Monitoring.Baseline"), run.Settings.Duration("Monitoring.Interval"), cancellationToken)).ToJson();
+            var interval = run.Settings.Duration("Monitoring.Interval");
+            var watch = await run.WatchOf(run.Live).WatchAsync(
+                new WatchPlan
+                {
+                    Interval = interval,
+                    Evaluations = 0,
+                    MinimumScrapes = (int)Math.Ceiling(run.Settings.Duration("Monitoring.Baseline") / interval) + 1,
+                    Timeout = run.Settings.Duration("Monitoring.Timeout"),
+                },
+                cancellationToken);
+            data["series"] = watch.Series.ToText();
+            run.Console.Note($"baseline of {run.Named(run.Live)}: {watch.Summary}");
         });
         await run.LiveStack.PreflightAsync(cancellationToken);
         run.Console.Note($"freezing {run.Named(run.Live)}: no slot trades from here on");
@@ -43,9 +59,26 @@ public sealed class FreezeWrites : PlaybookStep
         journal.Result["frozenSince"] = since.ToString("O");
     }
 
+    // A token that dies inside the freeze leaves nobody who could lift it (platform contract, section 5).
+    private static async Task RequireSessionAsync(RolloutRun run, SlotPlace slot, CancellationToken cancellationToken)
+    {
+        var margin = run.Settings.Duration("Fence.SessionMargin");
+        var session = await SafeModeSeed.ReadSessionAsync(slot.Redis.Reveal(), slot.Session, cancellationToken);
+        if (session is not null && session.ExpiresAt - run.Time.GetUtcNow() < margin)
+        {
+            throw new RolloutException(
+                $"The session of {run.Named(slot)} ends at {session.ExpiresAt:yyyy-MM-dd HH:mm:ss} UTC, in less than {margin.TotalSeconds:0} s: it could die inside the freeze. Nothing was changed.",
+                $"Log in again and set ROLLOUT_SECRETS_SESSION_{slot.Name.ToUpperInvariant()}.");
+        }
+    }
+
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
     {
         await Fences.RequireAsync(run, run.Live, run.LiveStack, cancellationToken);
-        await run.LiveStack.ReadsWorkAsync(cancellationToken);
+        var reads = await run.LiveStack.ReadsWorkAsync(cancellationToken);
+        if (!reads.Works)
+        {
+            throw new RolloutException($"{run.Named(run.Live)} is frozen, but its reads do not work: {string.Join("; ", reads.Seen)}.", $"Roll back: {run.CommandFor("Rollback")}");
+        }
     }
 }

@@ -18,19 +18,22 @@ public sealed class MonitorTraffic : PlaybookStep
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
-        using var watch = run.WatchOf(run.Candidate);
-        var observed = await watch.ObserveCyclesAsync(
-            run.Settings.Integer("Monitoring.Cycles"),
-            run.Settings.Duration("Monitoring.Interval"),
-            run.Settings.Duration("Monitoring.Timeout"),
+        var watch = await run.WatchOf(run.Candidate).WatchAsync(
+            new WatchPlan
+            {
+                Interval = run.Settings.Duration("Monitoring.Interval"),
+                Evaluations = run.Settings.WholeNumber("Monitoring.Cycles"),
+                Timeout = run.Settings.Duration("Monitoring.Timeout"),
+            },
             cancellationToken);
-        await journal.KeepAsync("observed.json", observed.ToJson().ToJsonString());
-        var baseline = run.Journal.Last(nameof(FreezeWrites), Journal.JournalEvent.Done, "baseline")?.Data?["series"] as JsonObject
+        await journal.KeepAsync("observed.series", watch.Series.ToText());
+        run.Console.Note($"{run.Named(run.Candidate)}: {watch.Summary}");
+        var baseline = run.Journal.Last(nameof(FreezeWrites), Journal.JournalEvent.Done, "baseline")?.Data?["series"]?.GetValue<string>()
             ?? throw new RolloutException("The baseline of live is not in the journal.", "It is measured by 3.1.", ExitCode.Held);
-        var judgement = SteadinessJudge.Judge(WatchSeries.FromJson(baseline), observed, new JudgeThresholds
+        var judgement = SteadinessJudge.Judge(WatchSeries.FromText(baseline), watch.Series, new JudgeThresholds
         {
-            ErrorRatioMargin = run.Settings.Integer("Monitoring.ErrorPercent") / 100.0,
-            LatencyRatio = 1 + (run.Settings.Integer("Monitoring.LatencyPercent") / 100.0),
+            ErrorRatioMargin = run.Settings.WholeNumber("Monitoring.ErrorPercent") / 100.0,
+            LatencyFactor = 1 + (run.Settings.WholeNumber("Monitoring.LatencyPercent") / 100.0),
         });
         journal.Result["verdict"] = judgement.Verdict.ToString();
         journal.Result["reason"] = judgement.Reason;

@@ -20,14 +20,14 @@ public sealed class RefreshAggregates : PlaybookStep
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
     {
         var before = run.Fact(nameof(VerifyMigrations), "aggregates") as JsonObject ?? [];
-        var now = await run.Database.AggregateFreshnessAsync(run.Settings.List("Platform.Accounts"), run.Settings.List("Platform.Aggregates"), cancellationToken);
-        var stale = now.Where(n => before[n.Key]?.GetValue<string>() is { } old
-            && (n.Value is null || n.Value < DateTimeOffset.Parse(old, System.Globalization.CultureInfo.InvariantCulture))).Select(n => n.Key).ToList();
+        var now = await run.Database.AggregateFreshnessAsync(cancellationToken);
+        var stale = now.Where(n => before[n.View]?.GetValue<string>() is { } old
+            && (n.Newest is null || n.Newest < DateTimeOffset.Parse(old, System.Globalization.CultureInfo.InvariantCulture))).Select(n => n.View).ToList();
         if (stale.Count > 0)
         {
             throw new RolloutException($"The newest bucket of {string.Join(", ", stale)} is older than before the switch.", "Look at the refresh logs in the step's evidence.");
         }
 
-        run.Console.Note(now.Count == 0 ? "not applicable: there is no aggregate" : $"newest buckets: {string.Join(", ", now.Select(n => $"{n.Key} {n.Value:u}"))}");
+        run.Console.Note(now.Count == 0 ? "not applicable: there is no aggregate" : $"newest buckets: {string.Join(", ", now.Select(n => $"{n.View} {n.Newest:u}"))}");
     }
 }

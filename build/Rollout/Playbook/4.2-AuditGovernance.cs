@@ -13,6 +13,8 @@ namespace Rollout.Playbook;
 [IsDependentOn(typeof(RefreshAggregates))]
 public sealed class AuditGovernance : PlaybookStep
 {
+    private static readonly string[] Promised = ["safe_mode.enter", "safe_mode.exit"];
+
     protected override Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken) =>
         Task.FromResult(new StepPlan("nothing; the governance log is read"));
 
@@ -40,7 +42,7 @@ public sealed class AuditGovernance : PlaybookStep
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
     {
         var events = await EventsAsync(run, cancellationToken);
-        var missing = new[] { "safe_mode.enter", "safe_mode.exit" }.Where(a => events.All(e => e.Action != a)).ToList();
+        var missing = Promised.Where(a => events.All(e => e.Action != a)).ToList();
         missing.AddRange(Unwitnessed(events, "kill_switch_engaged", "kill_switch.triggered"));
         missing.AddRange(Unwitnessed(events, "override_log", "override.human_decision"));
         if (missing.Count > 0)

@@ -12,7 +12,7 @@ namespace Rollout.Playbook;
 public sealed class ArchiveArtefacts : PlaybookStep
 {
     protected override Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken) =>
-        Task.FromResult(new StepPlan($"store {run.Evidence.List().Count} files, the CI log and the journal in {run.Bucket}"));
+        Task.FromResult(new StepPlan($"store {run.Evidence.List().Count} files, the CI log and the journal in the compliance bucket"));
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
@@ -24,7 +24,7 @@ public sealed class ArchiveArtefacts : PlaybookStep
         var stored = await run.ArchiveAsync(cancellationToken);
         journal.Result["objects"] = stored.Objects.Count;
         journal.Result["journalHead"] = run.Journal.Head;
-        run.Console.Note($"{stored.Objects.Count} objects in {run.Bucket}");
+        run.Console.Note($"{stored.Objects.Count} objects in the compliance bucket");
     }
 
     protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken) => run.VerifyArchiveAsync(cancellationToken);

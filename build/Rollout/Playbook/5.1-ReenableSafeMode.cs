@@ -41,7 +41,7 @@ public sealed class ReenableSafeMode : PlaybookStep
         }
     }
 
-    protected override Task FinishedAsync(RolloutRun run, StepJournal journal) => run.UndoneAsync(nameof(ReenableTrading));
+    protected override Task FinishedAsync(RolloutRun run, StepJournal journal) => run.UndoneAsync(nameof(ReenableTrading), nameof(RefreshAggregates), nameof(AuditGovernance), nameof(ArchiveArtefacts));
 
     private static async Task<bool> HasOmsAsync(RolloutRun run, CancellationToken cancellationToken) =>
         (await run.Cluster.ListAsync($"/api/v1/namespaces/{run.Candidate.Namespace}/pods?labelSelector=app=oms-service", cancellationToken)).Count > 0;

@@ -17,7 +17,7 @@ public sealed class ValidateBlue : PlaybookStep
     protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken)
     {
         var safeMode = await run.LiveStack.SafeModeStatusAsync(cancellationToken);
-        var simulated = (await run.LiveStack.SimulationStatusAsync(cancellationToken)).Where(s => s.Active).Select(s => s.AccountId).ToList();
+        var simulated = (await run.LiveStack.SimulationStatusAsync(cancellationToken)).Accounts.Where(s => s.Active).Select(s => s.AccountId).ToList();
         return safeMode.Active || simulated.Count > 0
             ? new StepPlan($"lift safe mode and simulation mode of {run.Named(run.Live)}")
             : StepPlan.Nothing;
@@ -29,14 +29,23 @@ public sealed class ValidateBlue : PlaybookStep
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
     {
         await run.LiveStack.WaitUntilOrdersFlowAsync(run.Settings.Duration("Monitoring.OrdersTimeout"), cancellationToken);
-        foreach (var account in run.Settings.List("Platform.Accounts"))
-        {
-            await run.LiveStack.ValidateIntentAsync(account, cancellationToken);
-        }
-
+        await RequireIntentsAsync(run, cancellationToken);
         await run.LiveStack.WaitUntilIntentsFlowAsync(run.Settings.Duration("Monitoring.OrdersTimeout"), cancellationToken);
         await Edges.RequireAsync(run, run.Live, cancellationToken);
         run.Console.Note($"{run.Named(run.Live)} serves and trades");
+    }
+
+    // A session answers for its own account only, so one account that answers is enough, and no kill switch may be seen.
+    private static async Task RequireIntentsAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var intents = await Task.WhenAll(run.Settings.List("Platform.Accounts").Select(a => run.LiveStack.ValidateIntentAsync(a, cancellationToken)));
+        if (intents.All(i => !i.Answered) || intents.Any(i => i.KillSwitch))
+        {
+            throw new RolloutException(
+                $"{run.Named(run.Live)} does not process intents: {string.Join("; ", intents.SelectMany(i => i.Reasons.Select(r => $"{i.AccountId}: {r}")))}.",
+                "A kill switch is no fence of a rollout: ask who engaged it.",
+                ExitCode.Held);
+        }
     }
 
     protected override Task FinishedAsync(RolloutRun run, StepJournal journal) => run.UndoneAsync(nameof(FreezeWrites));

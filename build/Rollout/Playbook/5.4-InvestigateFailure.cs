@@ -53,11 +53,11 @@ public sealed class InvestigateFailure : PlaybookStep
         }
 
         var stack = slot == run.Live ? run.LiveStack : run.CandidateStack;
-        var services = await stack.ServicesAsync(cancellationToken);
+        var services = await run.ServicesAsync(slot, cancellationToken);
         var metrics = new StringBuilder();
         foreach (var snapshot in await stack.SnapshotAsync(services, $"rollout-{run.Release}-5.4", cancellationToken))
         {
-            metrics.AppendLine($"# {snapshot.Service}: {snapshot.Health}").AppendLine(snapshot.Metrics);
+            metrics.AppendLine($"# {snapshot.Service.Name}: {snapshot.Health}").AppendLine(snapshot.Metrics);
         }
 
         var file = await journal.KeepAsync($"{slot.Name}-metrics.txt", metrics.ToString());
@@ -77,8 +77,8 @@ public sealed class InvestigateFailure : PlaybookStep
         try
         {
             var found = await traces.SlowAndFailingAsync(run.Journal.Entries[0].Time, run.Time.GetUtcNow(), cancellationToken);
-            var file = await journal.KeepAsync("traces.json", found.ToJsonString());
-            index.AppendLine($"- {file.Path}: slow and failing traces since the rollout began");
+            var file = await journal.KeepAsync("traces.json", System.Text.Json.JsonSerializer.Serialize(found));
+            index.AppendLine($"- {file.Path}: {found.Message}");
         }
         catch (RolloutException exception)
         {

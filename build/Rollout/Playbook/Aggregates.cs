@@ -5,6 +5,9 @@ namespace Rollout.Playbook;
 /// <summary>What 1.2 and 4.1 share: the platform's helper as the playbook says, then the refresh itself, then a look.</summary>
 internal static class Aggregates
 {
+    /// <summary>How far back a refresh looks: what a rollout can have touched, with room.</summary>
+    private static readonly TimeSpan Window = TimeSpan.FromHours(6);
+
     /// <summary>Refreshes every aggregate of every account.</summary>
     /// <returns>Newest bucket by view, for the journal.</returns>
     public static async Task<JsonObject> RefreshAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
@@ -21,11 +24,13 @@ internal static class Aggregates
             }
         }
 
-        await run.Database.RefreshAggregatesAsync(run.Settings.List("Platform.Accounts"), aggregates, run.Console.Progress, cancellationToken);
+        var now = run.Time.GetUtcNow();
         var newest = new JsonObject();
-        foreach (var (view, bucket) in await run.Database.AggregateFreshnessAsync(run.Settings.List("Platform.Accounts"), aggregates, cancellationToken))
+        foreach (var view in await run.Database.RefreshAggregatesAsync(
+            run.Settings.List("Platform.Accounts"), aggregates, now - Window, now, cancellationToken))
         {
-            newest[view] = bucket?.ToString("O");
+            newest[view.View] = view.Newest?.ToString("O");
+            run.Console.Note($"{view.View}: {(view.Refreshed ? $"refreshed, newest bucket {view.Newest:u}" : "not applicable")}");
         }
 
         return newest;

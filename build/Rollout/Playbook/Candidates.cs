@@ -42,9 +42,11 @@ internal static class Candidates
     public static async Task RequireHealthAsync(RolloutRun run, CancellationToken cancellationToken)
     {
         var baseline = (run.Fact(nameof(ExportHealthSnapshot), "health") as JsonObject ?? [])
-            .ToDictionary(p => p.Key, p => Enum.Parse<Health>(p.Value!.GetValue<string>(), ignoreCase: true));
-        var services = await run.CandidateStack.ServicesAsync(cancellationToken);
-        var worse = await Waiting.UntilAsync(
+            .Select(p => new ServiceSnapshot(
+                new ServiceEndpoint(p.Key, string.Empty), Enum.Parse<Health>(p.Value!.GetValue<string>(), ignoreCase: true), [], string.Empty, null, null, string.Empty))
+            .ToList();
+        var services = await run.ServicesAsync(run.Candidate, cancellationToken);
+        await Waiting.UntilAsync(
             "the candidate to be as healthy as live",
             async token => AetherStack.NoWorseThan(
                 baseline, await run.CandidateStack.SnapshotAsync(services, $"rollout-{run.Release}-health", token)),
@@ -55,7 +57,6 @@ internal static class Candidates
             run.Time,
             run.Console.Progress,
             cancellationToken);
-        _ = worse;
         run.Console.Note($"{services.Count} services are no worse than live's");
     }
 }

@@ -21,7 +21,7 @@ internal static class Fences
         {
             ["slot"] = slot.Name,
             ["safeModeBefore"] = safeMode.Active ? safeMode.Reason : null,
-            ["simulationBefore"] = new JsonArray([.. simulation.Where(s => s.Active).Select(s => JsonValue.Create(s.AccountId))]),
+            ["simulationBefore"] = new JsonArray([.. simulation.Accounts.Where(s => s.Active).Select(s => JsonValue.Create(s.AccountId))]),
         });
 
         // Simulation first: it is the fence that holds, and safe mode's cancelling of open orders is then no race with new ones.
@@ -40,7 +40,7 @@ internal static class Fences
     public static async Task RequireAsync(RolloutRun run, SlotPlace slot, AetherStack stack, CancellationToken cancellationToken)
     {
         var safeMode = await stack.SafeModeStatusAsync(cancellationToken);
-        var open = (await stack.SimulationStatusAsync(cancellationToken)).Where(s => !s.Active).Select(s => s.AccountId).ToList();
+        var open = (await stack.SimulationStatusAsync(cancellationToken)).Accounts.Where(s => !s.Active).Select(s => s.AccountId).ToList();
         if (!safeMode.Active || open.Count > 0)
         {
             throw new RolloutException(
@@ -58,7 +58,7 @@ internal static class Fences
     public static async Task LiftAsync(RolloutRun run, SlotPlace slot, AetherStack stack, StepJournal journal, CancellationToken cancellationToken)
     {
         var safeMode = await stack.SafeModeStatusAsync(cancellationToken);
-        var simulation = (await stack.SimulationStatusAsync(cancellationToken)).Where(s => s.Active).ToList();
+        var simulation = (await stack.SimulationStatusAsync(cancellationToken)).Accounts.Where(s => s.Active).ToList();
         await journal.IntendAsync("lift", new()
         {
             ["slot"] = slot.Name,

@@ -37,12 +37,16 @@ public static class PlaybookOrder
         || StepsOf(nameof(Rollback)).Contains(target, StringComparer.OrdinalIgnoreCase);
 
     /// <summary>Whether a target only looks at the rollout there is.</summary>
-    public static bool IsReading(string target) => string.Equals(target, nameof(Status), StringComparison.OrdinalIgnoreCase);
+    public static bool IsReading(string target) => string.Equals(target, nameof(Tools.Status), StringComparison.OrdinalIgnoreCase);
 
     /// <summary>Whether a rollout has ended, one way or the other.</summary>
     public static bool IsOver(IReadOnlyList<JournalEntry> entries) =>
         entries.LastOrDefault(e => e.Part is null && e.Event == JournalEvent.Done && Ends.Contains(e.Step)) is { } end
         && !entries.Any(e => e.Sequence > end.Sequence && e.Event is JournalEvent.Started && e.Part is null && All.Contains(e.Step) && !Ends.Contains(e.Step));
+
+    /// <summary>Whether the last thing that a step did was going back.</summary>
+    public static bool WasRolledBack(IReadOnlyList<JournalEntry> entries) =>
+        entries.LastOrDefault(e => e.Part is null && e.Event == JournalEvent.Started && All.Contains(e.Step)) is { } last && IsBackward(last.Step);
 
     /// <summary>Whether somebody who asks for this target asks for this step, and not only for something that comes after its stage.</summary>
     public static bool IsAsked(string target, string step) =>

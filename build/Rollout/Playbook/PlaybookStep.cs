@@ -101,6 +101,14 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
                 ExitCode.Refused);
         }
 
+        if (PlaybookOrder.Forward.Contains(Name) && PlaybookOrder.WasRolledBack(run.Journal.Entries) && !context.Request.Again)
+        {
+            throw new RolloutException(
+                $"{run.Release} was rolled back at {run.Journal.Last(nameof(ReenableSafeMode), JournalEvent.Done)!.Time:yyyy-MM-dd HH:mm:ss} UTC and goes forward again only when told. Nothing was changed.",
+                $"Run {context.CommandFor(context.Request.Targets[0])} --again, or roll out another release.",
+                ExitCode.Refused);
+        }
+
         var stage = PlaybookOrder.StageOf(Name);
         if (!context.Settings.RunsWholeChain && !context.Request.Targets.Any(t => PlaybookOrder.IsAsked(t, Name)))
         {

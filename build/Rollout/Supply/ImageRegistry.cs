@@ -98,9 +98,10 @@ public sealed class ImageRegistry(Secret? token, TimeProvider time) : IDisposabl
         var uri = new Uri($"{BaseAddress(image.Registry)}v2/{image.Repository}/manifests/{reference}");
         var authorization = tokens.Find(image.Repository);
         var answer = await SendAsync(image, method, uri, authorization, cancellationToken);
-        if (authorization is not null && answer.Status is HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden or HttpStatusCode.NotFound)
+        if (authorization is not null && answer.Status is HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden or HttpStatusCode.NotFound
+            && answer.Challenges.Count == 0)
         {
-            // A token asked for another image, or one that has run out, proves nothing about this one.
+            // A token asked for another image proves nothing about this one.
             answer = await SendAsync(image, method, uri, null, cancellationToken);
         }
 

@@ -181,8 +181,9 @@ public sealed class DnsZone : IDisposable
                 {
                     await _linode.SetTargetAsync(record.ZoneId, record.RecordId, address, token);
                 }
-                catch (RolloutException exception)
+                catch (Exception exception) when (!token.IsCancellationRequested || exception is not OperationCanceledException)
                 {
+                    // Whatever it is, even a fault of our own: the hosts already moved must be moved back.
                     lock (failures)
                     {
                         failures.Add($"{record.Host} could not be pointed to {address}: {exception.Message.TrimEnd('.')}");
@@ -207,13 +208,14 @@ public sealed class DnsZone : IDisposable
             var seen = await ReadAsync([.. current.Select(record => record.Host)], cancellationToken);
             return [.. seen.Where(record => record.Target != address).Select(record => $"{record.Host} reads {record.Target} after {address} was written")];
         }
-        catch (RolloutException exception)
-        {
-            return [$"The hosts could not be read back: {exception.Message.TrimEnd('.')}"];
-        }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
             return [];
+        }
+        catch (Exception exception)
+        {
+            // As above: no exception may leave hosts moved.
+            return [$"The hosts could not be read back: {exception.Message.TrimEnd('.')}"];
         }
     }
 

@@ -21,7 +21,9 @@ namespace Rollout.Traffic;
 public sealed class NameServers(IReadOnlyList<string> servers, TimeProvider time, IProgress<string> progress, IPEndPoint? resolver = null)
 {
     private const int AtOnce = 16;
-    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
+    private const int QuickRounds = 20;
+    private static readonly TimeSpan QuickPause = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan FurtherPause = TimeSpan.FromMilliseconds(1750);
 
     /// <summary>Waits until every server answers every host with exactly this address, over UDP and TCP.</summary>
     /// <exception cref="RolloutException">The time is up, and the message says which server answers what; or no server could be found.</exception>
@@ -30,10 +32,17 @@ public sealed class NameServers(IReadOnlyList<string> servers, TimeProvider time
     {
         var everything = await QuestionsAsync(hosts, cancellationToken);
         var pending = everything;
+        var rounds = 0;
         await Waiting.UntilAsync(
             $"all name servers to answer {address} for {hosts.Count} hosts",
             async token =>
             {
+                // Trading is frozen meanwhile, so the first seconds are worth many questions; a provider that renders by the minute is not.
+                if (rounds++ > QuickRounds)
+                {
+                    await Task.Delay(FurtherPause, time, token);
+                }
+
                 var wrong = Wrong(await AskAsync(pending, token), address);
                 if (wrong.Count == 0)
                 {
@@ -48,7 +57,7 @@ public sealed class NameServers(IReadOnlyList<string> servers, TimeProvider time
             wrong => wrong.Count == 0,
             Describe,
             timeout,
-            Interval,
+            QuickPause,
             time,
             progress,
             cancellationToken);

@@ -78,7 +78,10 @@ public sealed class ConfigurationTests
     public void SetToolPath_is_the_setting_Paths_Tools()
     {
         var value = string.Empty;
-        new Build().Host(host => host.SetToolPath("./somewhere")).Doing(context => value = context.Configuration.GetValue("Paths_Tools")).Run();
+        new Build()
+            .Host(host => host.SetToolPath("./somewhere"))
+            .Doing(context => value = context.Configuration.GetValue("Paths_Tools"))
+            .Run();
 
         Assert.That(value, Is.EqualTo("somewhere"));
     }

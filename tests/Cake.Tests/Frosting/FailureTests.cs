@@ -28,7 +28,9 @@ public sealed class FailureTests
         var run = Build.Of<Skipped>().Host(host => host.UseTaskLifetime<TaskLifetime>()).Run("--target=Skipped");
 
         Assert.That(run.ExitCode, Is.EqualTo(1), run.Said);
-        Assert.That(run.Error, Does.EndWith("Error: Could not reach target 'Skipped' since it was skipped due to a criteria: not today.\n"));
+        Assert.That(
+            run.Error,
+            Is.EqualTo("Error: Could not reach target 'Skipped' since it was skipped due to a criteria: not today.\n"));
         Assert.That(run.Trace, Is.Empty);
     }
 

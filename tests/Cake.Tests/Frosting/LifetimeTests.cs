@@ -27,7 +27,9 @@ public sealed class LifetimeTests
     {
         var run = Whole().Run("-t", "First", "-t", "Second", "--exclusive");
 
-        Assert.That(run.Trace.Where(entry => entry.StartsWith("setup", StringComparison.Ordinal)), Is.EqualTo(new[] { "setup First: First" }));
+        Assert.That(
+            run.Trace.Where(entry => entry.StartsWith("setup", StringComparison.Ordinal)),
+            Is.EqualTo(new[] { "setup First: First" }));
         Assert.That(run.Trace.Count(entry => entry.StartsWith("teardown", StringComparison.Ordinal)), Is.EqualTo(1), run.Said);
     }
 
@@ -107,6 +109,14 @@ public sealed class LifetimeTests
     }
 
     [Test]
+    public void The_task_teardown_knows_how_long_the_task_took()
+    {
+        var run = Build.Of<First>().Host(host => host.UseTaskTeardown<NotesDuration>()).Run("--target=First");
+
+        Assert.That(run.Trace[^1], Is.EqualTo("took more than nothing: True"), run.Said);
+    }
+
+    [Test]
     public void A_later_setup_replaces_only_that_half_of_a_lifetime()
     {
         var run = Build.Of<First>().Host(host => host.UseLifetime<Lifetime>().UseSetup<OtherSetup>()).Run("--target=First");
@@ -125,7 +135,9 @@ public sealed class LifetimeTests
 
         Assert.That(run.Trace, Is.EqualTo(new[]
         {
-            "setup First: First", "First should run?", "other task setup", "First runs", "First finally", "other task teardown", "other teardown",
+            "setup First: First",
+            "First should run?", "other task setup", "First runs", "First finally", "other task teardown",
+            "other teardown",
         }), run.Said);
     }
 
@@ -188,7 +200,8 @@ public sealed class LifetimeTests
 
         public override void Teardown(ICakeContext context, ITaskTeardownContext info)
         {
-            trace.Add($"task teardown {info.Task.Name} skipped={info.Skipped} successful={info.Successful} {info.ThrownException?.Message}");
+            var failure = info.ThrownException?.Message;
+            trace.Add($"task teardown {info.Task.Name} skipped={info.Skipped} successful={info.Successful} {failure}");
             FailIf(context, "task-teardown");
         }
     }
@@ -211,6 +224,12 @@ public sealed class LifetimeTests
     private sealed class OtherTaskTeardown(Trace trace) : FrostingTaskTeardown
     {
         public override void Teardown(ICakeContext context, ITaskTeardownContext info) => trace.Add("other task teardown");
+    }
+
+    private sealed class NotesDuration(Trace trace) : FrostingTaskTeardown
+    {
+        public override void Teardown(ICakeContext context, ITaskTeardownContext info) =>
+            trace.Add($"took more than nothing: {info.Duration > TimeSpan.Zero}");
     }
 
     private sealed class SeesContext(HashSet<ICakeContext> seen) : FrostingLifetime

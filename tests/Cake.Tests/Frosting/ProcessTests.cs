@@ -12,7 +12,8 @@ public sealed class ProcessTests
         var run = await SampleProcess.RunAsync("--working", directory.Path);
 
         Assert.That(run.ExitCode, Is.Zero, run.Said);
-        Assert.That(run.Output, Does.Contain($"hello from {directory.Path}\n").And.Contain("a warning\n").And.Match("Default +[0-9:.]+ +Succeeded"));
+        Assert.That(run.Output, Does.Contain($"hello from {directory.Path}\n").And.Contain("a warning\n"));
+        Assert.That(run.Output, Does.Match("Default +[0-9:.]+ +Succeeded"));
         Assert.That(run.Error, Is.EqualTo("an error\n"));
     }
 
@@ -35,7 +36,9 @@ public sealed class ProcessTests
     public async Task Version_is_the_description_of_the_entry_assembly()
     {
         Assert.That((await SampleProcess.RunAsync("--version")).Output, Is.EqualTo("The sample build of Cake.Tests\n"));
-        Assert.That((await SampleProcess.RunAsync("--info")).Output, Does.Match("\nVersion: The sample build of Cake.Tests\nDetails: .+\n"));
+        Assert.That(
+            (await SampleProcess.RunAsync("--info")).Output,
+            Does.Match("\nVersion: The sample build of Cake.Tests\nDetails: .+\n"));
     }
 
     [Test]

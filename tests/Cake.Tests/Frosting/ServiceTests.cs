@@ -28,6 +28,13 @@ public sealed class ServiceTests
     }
 
     [Test]
+    [Platform(Include = "Unix")]
+    public void A_started_process_returns_its_exit_code_and_never_throws_for_it()
+    {
+        Assert.That(FakeTool.Run(context => context.StartProcess("sh", "-c \"exit 3\"")), Is.EqualTo(3));
+    }
+
+    [Test]
     public void A_build_replaces_the_engines_console()
     {
         var console = new SilentConsole();
@@ -67,7 +74,10 @@ public sealed class ServiceTests
     public void Services_are_not_disposed()
     {
         var disposed = new List<string>();
-        new Build().Services(services => services.AddSingleton(disposed).AddSingleton<Disposable>()).With<UsesDisposable>().Run("--target=UsesDisposable");
+        new Build()
+            .Services(services => services.AddSingleton(disposed).AddSingleton<Disposable>())
+            .With<UsesDisposable>()
+            .Run("--target=UsesDisposable");
 
         Assert.That(disposed, Is.Empty);
     }
@@ -87,7 +97,7 @@ public sealed class ServiceTests
         using var directory = new TemporaryDirectory();
         var found = default(FilePath);
         var run = new Build()
-            .Host(host => host.UsePackageInstaller<OwnInstaller>().SetToolPath(directory.Path).InstallTool(new Uri("own:?package=sometool")))
+            .Host(host => Installing(host, "sometool", directory))
             .Doing(context => found = context.Tools.Resolve("sometool"))
             .Run();
 
@@ -102,7 +112,7 @@ public sealed class ServiceTests
     {
         using var directory = new TemporaryDirectory();
         new Build()
-            .Host(host => host.UsePackageInstaller<OwnInstaller>().SetToolPath(directory.Path).InstallTool(new Uri("own:?package=sometool")))
+            .Host(host => Installing(host, "sometool", directory))
             .Doing(_ => { })
             .Run(mode);
 
@@ -123,7 +133,7 @@ public sealed class ServiceTests
     {
         using var directory = new TemporaryDirectory();
         var run = new Build()
-            .Host(host => host.UsePackageInstaller<OwnInstaller>().SetToolPath(directory.Path).InstallTool(new Uri("own:?package=nothing")))
+            .Host(host => Installing(host, "nothing", directory))
             .Doing(_ => { })
             .Run();
 
@@ -156,6 +166,11 @@ public sealed class ServiceTests
 
         Assert.That(found, Is.Null);
     }
+
+    private static CakeHost Installing(CakeHost host, string package, TemporaryDirectory directory) => host
+        .UsePackageInstaller<OwnInstaller>()
+        .SetToolPath(directory.Path)
+        .InstallTool(new Uri("own:?package=" + package));
 
     private sealed class Default(Version version, Trace trace) : FrostingTask
     {
@@ -191,7 +206,8 @@ public sealed class ServiceTests
         public override void Run(ICakeContext context) => Assert.That(disposable, Is.Not.Null);
     }
 
-    private sealed class CountsInstallers(IEnumerable<IPackageInstaller> installers, Action<IEnumerable<IPackageInstaller>> tell) : FrostingTask
+    private sealed class CountsInstallers(IEnumerable<IPackageInstaller> installers, Action<IEnumerable<IPackageInstaller>> tell)
+        : FrostingTask
     {
         public override void Run(ICakeContext context) => tell(installers);
     }

@@ -6,7 +6,7 @@ using Cake.Tests.Support;
 
 namespace Cake.Tests
 {
-    /// <summary>Routes the process's console to whoever listens, once, because the engine's library keeps the writer it saw first.</summary>
+    /// <summary>Routes the process's console to the tests, once, because the engine's library keeps the writer it saw first.</summary>
     [SetUpFixture]
     public sealed class ConsoleRouting
     {

@@ -1,5 +1,6 @@
 using Cake.Core;
 using Cake.Core.IO;
+using Cake.Core.Tooling;
 
 namespace Cake.Tests.Support;
 
@@ -21,13 +22,11 @@ internal sealed class FakeTool : IDisposable
         Path = _directory.File(name, Script.ReplaceLineEndings("\n") + "\n");
         if (!OperatingSystem.IsWindows())
         {
-            System.IO.File.SetUnixFileMode(Path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            System.IO.File.SetUnixFileMode(Path.FullPath, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         }
     }
 
     public FilePath Path { get; }
-
-    public string Directory => _directory.Path;
 
     /// <summary>Runs a call in a build and returns what it returns.</summary>
     public static T Run<T>(Func<ICakeContext, T> call)
@@ -38,13 +37,30 @@ internal sealed class FakeTool : IDisposable
         return result!;
     }
 
-    /// <summary>Runs a call that prints, and returns the arguments the program was started with.</summary>
-    public static async Task<IReadOnlyList<string>> ArgumentsOfAsync(string call)
+    /// <summary>Runs a call that must fail in a build and returns what it throws.</summary>
+    public static CakeException Fails(Action<ICakeContext> call)
     {
-        using var process = new SampleProcess(null, "--target=Tool", "--call=" + call);
-        var run = await process.ResultAsync();
-        Assert.That(run.ExitCode, Is.Zero, run.Said);
-        return [.. run.Output.Split('\n').Where(line => line.StartsWith('['))];
+        CakeException? exception = null;
+        new Build().Doing(context => exception = Assert.Throws<CakeException>(() => call(context))).Run();
+        return exception!;
+    }
+
+    /// <summary>Settings for this program; what a call prints goes to <paramref name="output"/> and not to the console.</summary>
+    public T Printing<T>(List<string> output, T settings)
+        where T : ToolSettings
+    {
+        settings.ToolPath = Path;
+        settings.SetupProcessSettings = process => process.RedirectStandardOutput = true;
+        settings.PostAction = process => output.AddRange(process.GetStandardOutput());
+        return settings;
+    }
+
+    /// <summary>Settings for this program.</summary>
+    public T With<T>(T settings)
+        where T : ToolSettings
+    {
+        settings.ToolPath = Path;
+        return settings;
     }
 
     public void Dispose() => _directory.Dispose();

@@ -9,9 +9,12 @@ internal sealed class RecordingProcessRunner : IProcessRunner
 {
     public List<string> Lines { get; } = [];
 
+    public List<ProcessSettings> Settings { get; } = [];
+
     public IProcess Start(FilePath filePath, ProcessSettings settings)
     {
         Lines.Add($"{filePath.FullPath} {settings.Arguments.Render()}");
+        Settings.Add(settings);
         return new Ended();
     }
 

@@ -336,6 +336,21 @@ public sealed class DnsZoneTests
     }
 
     [Test]
+    public async Task Restoration_begins_with_the_newest_write()
+    {
+        var current = await Serve18AndReadAsync();
+        _linode.Misbehave = call => call.Number == 18 ? Reaction.Error(400, "no") : null;
+
+        await Assert.ThrowsAsync<RolloutException>(() => _zone.PointAsync(current, Green, default));
+
+        var there = _linode.Writes.Take(18).Select(call => call.RecordId).ToList();
+        var back = _linode.Writes.Skip(18).Select(call => call.RecordId).ToList();
+        Assert.That(back, Has.Count.EqualTo(17), "the refused record never moved");
+        Assert.That(there.IndexOf(back[0]), Is.GreaterThanOrEqualTo(9), "a few are written at once, so the order is not exact");
+        Assert.That(there.IndexOf(back[^1]), Is.LessThan(9));
+    }
+
+    [Test]
     public async Task Restoration_goes_on_through_passing_troubles()
     {
         var current = await Serve18AndReadAsync();

@@ -67,7 +67,6 @@ internal static class CommandLine
         var app = new CommandApp<RunCommand>(registrar);
         app.Configure(configuration =>
         {
-            configuration.ValidateExamples();
             configuration.AddExample([]);
             configuration.AddExample("--verbosity", "quiet");
             configuration.AddExample("--tree");

@@ -106,7 +106,7 @@ internal sealed class FrostingRun(ServiceCollection services, CommandLineSetting
         return host;
     }
 
-    /// <summary>The engine wraps what a task threw into its report, and asynchronous work into aggregates; anything else is a cause.</summary>
+    /// <summary>The engine wraps what a task threw into its report, asynchronous work into aggregates; anything else is a cause.</summary>
     private static int ExitCodeOf(Exception exception)
     {
         var code = Decided(exception);

@@ -25,7 +25,8 @@ internal sealed class TaskRegistration(ICakeEngine engine, IFrostingContext cont
     }
 
     /// <summary>Registers the ends of the run and of each task, where the build has them.</summary>
-    public void Register(IFrostingSetup? setup, IFrostingTeardown? teardown, IFrostingTaskSetup? taskSetup, IFrostingTaskTeardown? taskTeardown)
+    public void Register(
+        IFrostingSetup? setup, IFrostingTeardown? teardown, IFrostingTaskSetup? taskSetup, IFrostingTaskTeardown? taskTeardown)
     {
         if (setup is not null)
         {
@@ -98,7 +99,10 @@ internal sealed class TaskRegistration(ICakeEngine engine, IFrostingContext cont
 
     /// <summary>The context a task's direct base asks for, when the build's is none such.</summary>
     private Type? ForeignContext(Type task) =>
-        task.BaseType is { } direct && IsTaskBase(direct) && direct.GetGenericArguments()[0] is var wanted && !wanted.IsInstanceOfType(context)
+        task.BaseType is { } direct
+        && IsTaskBase(direct)
+        && direct.GetGenericArguments()[0] is var wanted
+        && !wanted.IsInstanceOfType(context)
             ? wanted
             : null;
 

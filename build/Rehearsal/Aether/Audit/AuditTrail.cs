@@ -16,7 +16,7 @@ namespace Rehearsal.Aether.Audit;
 internal sealed class AuditTrail(Pod pod) : IDisposable
 {
     private const string Genesis = "0000000000000000000000000000000000000000000000000000000000000000";
-    private const string CacheDirectory = "/root/.cache/aether/audit";
+    private const string CacheDirectory = "/root/.cache/aether";
 
     private readonly SemaphoreSlim _turn = new(1);
     private readonly ConcurrentQueue<JsonObject> _unwritten = new();
@@ -104,9 +104,9 @@ internal sealed class AuditTrail(Pod pod) : IDisposable
 
     public void Dispose() => _turn.Dispose();
 
-    private string ChainState => pod.HostPath(pod.Env("AUDIT_CHAIN_STATE") ?? CacheDirectory + "/chain_state.json");
+    private string ChainState => pod.WritablePath(pod.Env("AUDIT_CHAIN_STATE") ?? CacheDirectory + "/audit_chain_state.json");
 
-    private string ChainLog => pod.HostPath(pod.Env("AUDIT_CHAIN_LOG") ?? CacheDirectory + "/chain.log");
+    private string ChainLog => pod.WritablePath(pod.Env("AUDIT_CHAIN_LOG") ?? CacheDirectory + "/audit_chain.log");
 
     private async Task<string> LastHashAsync(CancellationToken ct)
     {
@@ -127,8 +127,6 @@ internal sealed class AuditTrail(Pod pod) : IDisposable
 
     private async Task AppendAsync(JsonObject entry, string hash, CancellationToken ct)
     {
-        Directory.CreateDirectory(Path.GetDirectoryName(ChainLog)!);
-        Directory.CreateDirectory(Path.GetDirectoryName(ChainState)!);
         await File.AppendAllTextAsync(ChainLog, CanonicalJson.Write(entry) + "\n", ct);
         await File.WriteAllTextAsync(ChainState, new JsonObject { ["last_hash"] = hash }.ToJsonString(), ct);
     }

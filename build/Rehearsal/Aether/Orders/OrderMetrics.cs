@@ -26,9 +26,8 @@ internal sealed class OrderMetrics(Pod pod)
             _trades.Add(1);
         }
 
-        var segment = account.StartsWith("director", StringComparison.Ordinal) ? "director" : account;
         var tier = pair.StartsWith("XBT", StringComparison.Ordinal) || pair.StartsWith("ETH", StringComparison.Ordinal) ? "major" : "alt";
-        _latency.Observe(elapsed.TotalSeconds, pod.Workload, segment, tier, transport);
+        _latency.Observe(elapsed.TotalSeconds, pod.Workload, account, tier, transport);
         _submit.Observe(elapsed.TotalMilliseconds);
         _last.Set(elapsed.TotalMilliseconds);
     }

@@ -12,34 +12,25 @@ internal sealed class HealthReport(Pod pod, AetherService service)
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan FlapPeriod = TimeSpan.FromSeconds(5);
 
-    private readonly SemaphoreSlim _turn = new(1);
-    private List<(string Name, string? Error)>? _seen;
-    private long _seenAt;
+    private readonly Lock _lock = new();
+    private Task<List<(string Name, string? Error)>>? _look;
+    private long _lookedAt;
 
     public async Task<(bool Healthy, JsonObject Body)> LookAsync(CancellationToken ct)
     {
-        await _turn.WaitAsync(ct);
-        List<(string Name, string? Error)> seen;
-        try
+        Task<List<(string Name, string? Error)>> look;
+        lock (_lock)
         {
-            if (_seen is null || pod.Time.GetElapsedTime(_seenAt) > Freshness)
+            if (_look is null || pod.Time.GetElapsedTime(_lookedAt) > Freshness)
             {
-                _seen = [];
-                foreach (var (name, look) in service.Checks)
-                {
-                    _seen.Add((name, await TryAsync(look, ct)));
-                }
-
-                _seenAt = pod.Time.GetTimestamp();
+                _lookedAt = pod.Time.GetTimestamp();
+                _look = LookAtAllAsync();
             }
 
-            seen = _seen;
-        }
-        finally
-        {
-            _turn.Release();
+            look = _look;
         }
 
+        var seen = await look.WaitAsync(ct);
         var checks = new JsonObject();
         var healthy = true;
         foreach (var (name, error) in Injected() is { } fault ? seen.Append(("dependency", fault)) : seen)
@@ -53,16 +44,26 @@ internal sealed class HealthReport(Pod pod, AetherService service)
         return (healthy, new JsonObject { ["status"] = healthy ? "ok" : "error", ["checks"] = checks });
     }
 
-    private async Task<string?> TryAsync(Func<CancellationToken, Task> look, CancellationToken ct)
+    private async Task<List<(string Name, string? Error)>> LookAtAllAsync()
+    {
+        var seen = new List<(string Name, string? Error)>();
+        foreach (var (name, look) in service.Checks)
+        {
+            seen.Add((name, await TryAsync(look)));
+        }
+
+        return seen;
+    }
+
+    private async Task<string?> TryAsync(Func<CancellationToken, Task> look)
     {
         using var patience = new CancellationTokenSource(Patience, pod.Time);
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(ct, patience.Token);
         try
         {
-            await look(both.Token);
+            await look(patience.Token);
             return null;
         }
-        catch (Exception failure) when (failure is not OutOfMemoryException && !ct.IsCancellationRequested)
+        catch (Exception failure) when (failure is not OutOfMemoryException)
         {
             return failure is OperationCanceledException ? "timed out" : failure.Message;
         }

@@ -7,12 +7,6 @@ namespace Rehearsal.Aether.Services;
 /// <summary>Manual overrides (section 4.4): rows of <c>override_log</c>, and both audit trails.</summary>
 internal sealed class OverrideService(Pod pod) : AetherService(pod), IDisposable
 {
-    public const string Schema = """
-        CREATE TABLE IF NOT EXISTS override_log (
-          intent_id text NOT NULL, account_id text NOT NULL, actor text NOT NULL, decision text NOT NULL, reason text NOT NULL,
-          ts timestamptz NOT NULL DEFAULT now());
-        """;
-
     private readonly AuditTrail _audit = new(pod);
 
     public override void Map(RouteTable routes)

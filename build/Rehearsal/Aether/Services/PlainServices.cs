@@ -39,11 +39,10 @@ internal static class StateFallbacks
             return;
         }
 
-        var file = pod.HostPath((pod.Env("AETHER_STATE_DIR") ?? ".aether_state") + "/accounts/encryption.key");
-        if (!File.Exists(file))
+        var file = (pod.Env("AETHER_STATE_DIR") ?? ".aether_state") + "/accounts/encryption.key";
+        if (!File.Exists(pod.HostPath(file)))
         {
-            Directory.CreateDirectory(Path.GetDirectoryName(file)!);
-            File.WriteAllText(file, Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)).Replace('+', '-').Replace('/', '_'));
+            File.WriteAllText(pod.WritablePath(file), Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)).Replace('+', '-').Replace('/', '_'));
         }
     }
 
@@ -55,12 +54,11 @@ internal static class StateFallbacks
         }
 
         // Hard coded on the platform: AETHER_STATE_DIR does not move it.
-        var file = pod.HostPath(".aether_state/capital_allocator/allocations.json");
-        if (!File.Exists(file))
+        const string allocations = ".aether_state/capital_allocator/allocations.json";
+        if (!File.Exists(pod.HostPath(allocations)))
         {
-            Directory.CreateDirectory(Path.GetDirectoryName(file)!);
             var share = 1m / pod.Accounts.Count;
-            File.WriteAllText(file, new JsonObject
+            File.WriteAllText(pod.WritablePath(allocations), new JsonObject
             {
                 ["allocations"] = new JsonArray([.. pod.Accounts.Select(account => new JsonObject
                 {

@@ -39,7 +39,7 @@ internal sealed class SafeModeService(Pod pod) : AetherService(pod), IDisposable
     private IReadOnlyList<string> Managed =>
         Pod.List("SAFE_MODE_ACCOUNTS") is { Count: > 0 } listed ? listed : [Pod.Env("SAFE_MODE_ACCOUNT_ID") ?? "company"];
 
-    private string StateFile => Pod.HostPath((Pod.Env("AETHER_STATE_DIR") ?? ".aether_state") + "/safe_mode/state.json");
+    private string StateFile => (Pod.Env("AETHER_STATE_DIR") ?? ".aether_state") + "/safe_mode/state.json";
 
     public override Task StartAsync(CancellationToken ct) =>
         Pod.Env("SAFE_MODE_REDIS_URL") is null && !Pod.Enabled("AETHER_ALLOW_INSECURE_TEST_DEFAULTS")
@@ -147,7 +147,7 @@ internal sealed class SafeModeService(Pod pod) : AetherService(pod), IDisposable
             return;
         }
 
-        var address = Pod.World.Addresses(Pod.Start.Namespace, "oms-service").FirstOrDefault() ?? new Uri(Pod.Env("OMS_SERVICE_URL") ?? "http://oms-service");
+        var address = Pod.World.Address(Pod.Start.Namespace, "oms-service") ?? new Uri(Pod.Env("OMS_SERVICE_URL") ?? "http://oms-service");
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(5), Pod.Time);
         using var answer = await Pod.World.Http.PostAsJsonAsync(
             new Uri(address, "/internal/orders/cancel"), new JsonObject { ["account_id"] = account, ["order_ids"] = Strings(open) }, patience.Token);
@@ -216,9 +216,8 @@ internal sealed class SafeModeService(Pod pod) : AetherService(pod), IDisposable
                 return State.Parse(await (await Pod.World.Redis.OpenAsync(url, ct)).StringGetAsync(StateKey).WaitAsync(ct));
             }
 
-            return File.Exists(StateFile)
-                ? State.Parse(JsonNode.Parse(await File.ReadAllTextAsync(StateFile, ct))?[StateKey]?.GetValue<string>())
-                : null;
+            var file = Pod.HostPath(StateFile);
+            return File.Exists(file) ? State.Parse(JsonNode.Parse(await File.ReadAllTextAsync(file, ct))?[StateKey]?.GetValue<string>()) : null;
         }
         catch (Exception failure) when (failure is RedisException or RedisTimeoutException or IOException or JsonException or InvalidOperationException)
         {
@@ -237,8 +236,7 @@ internal sealed class SafeModeService(Pod pod) : AetherService(pod), IDisposable
                 return;
             }
 
-            Directory.CreateDirectory(Path.GetDirectoryName(StateFile)!);
-            await File.WriteAllTextAsync(StateFile, new JsonObject { [StateKey] = state.Stored() }.ToJsonString());
+            await File.WriteAllTextAsync(Pod.WritablePath(StateFile), new JsonObject { [StateKey] = state.Stored() }.ToJsonString());
         }
         catch (Exception failure) when (failure is RedisException or RedisTimeoutException or IOException or UnauthorizedAccessException)
         {

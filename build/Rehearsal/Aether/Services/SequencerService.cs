@@ -13,7 +13,7 @@ namespace Rehearsal.Aether.Services;
 /// </summary>
 internal sealed class SequencerService(Pod pod) : AetherService(pod)
 {
-    private const int Kept = 50;
+    private const int Kept = 200;
 
     private static readonly TimeSpan Pace = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
@@ -58,7 +58,7 @@ internal sealed class SequencerService(Pod pod) : AetherService(pod)
     }
 
     private Uri? Oms() =>
-        Pod.World.Addresses(Pod.Start.Namespace, "oms-service").FirstOrDefault() ?? (Pod.Env("OMS_SERVICE_URL") is { } url ? new Uri(url) : null);
+        Pod.World.Address(Pod.Start.Namespace, "oms-service") ?? (Pod.Env("OMS_SERVICE_URL") is { } url ? new Uri(url) : null);
 
     private async Task<long?> ReadSentAsync(Uri address, CancellationToken ct)
     {
@@ -87,7 +87,7 @@ internal sealed class SequencerService(Pod pod) : AetherService(pod)
         var clock = Pod.Time.GetTimestamp();
         var stages = new JsonObject();
         var artifacts = new JsonObject();
-        var risk = Pod.World.Addresses(Pod.Start.Namespace, "risk-service").FirstOrDefault() ?? new Uri(Pod.Env("RISK_SERVICE_URL") ?? "http://risk-service");
+        var risk = Pod.World.Address(Pod.Start.Namespace, "risk-service") ?? new Uri(Pod.Env("RISK_SERVICE_URL") ?? "http://risk-service");
         var verdict = await StageAsync("risk", new Uri(risk, "/risk/validate"), new JsonObject
         {
             ["account_id"] = account,

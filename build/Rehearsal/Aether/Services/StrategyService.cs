@@ -27,7 +27,7 @@ internal sealed class StrategyService(Pod pod) : AetherService(pod)
             throw new Refusal(404, Strategies.ContainsKey(name) ? $"Strategy '{name}' is disabled" : $"Unknown strategy '{name}'");
         }
 
-        var address = Pod.World.Addresses(Pod.Start.Namespace, "risk-service").FirstOrDefault() ?? new Uri(Pod.Env("RISK_SERVICE_URL") ?? "http://risk-service");
+        var address = Pod.World.Address(Pod.Start.Namespace, "risk-service") ?? new Uri(Pod.Env("RISK_SERVICE_URL") ?? "http://risk-service");
         var (status, body) = await Neighbour.PostAsync(Pod, new Uri(address, "/risk/validate"), call.Body["request"]!.AsObject(), call);
         return status switch
         {

@@ -52,6 +52,13 @@ internal sealed class AccountStore(Pod pod)
         await command.ExecuteNonQueryAsync(ct);
     }
 
+    public async Task EnsureRiskConfigAsync(string account, CancellationToken ct)
+    {
+        await using var command = Command(account, "INSERT INTO {0}.risk_configs (account_id) VALUES ($1) ON CONFLICT DO NOTHING");
+        command.Parameters.Add(new() { Value = account });
+        await command.ExecuteNonQueryAsync(ct);
+    }
+
     public async Task<JsonObject> ReadRiskConfigAsync(string account, CancellationToken ct)
     {
         await using var command = Command(account, "SELECT config::text FROM {0}.risk_configs WHERE account_id = $1");

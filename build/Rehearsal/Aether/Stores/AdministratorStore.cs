@@ -13,21 +13,15 @@ internal sealed record Administrator(string Email, string AdminId, string Passwo
 /// <summary>The table <c>admin_accounts</c>, and how its secrets are checked.</summary>
 internal sealed class AdministratorStore(NpgsqlDataSource database)
 {
-    public const string Schema = """
-        CREATE TABLE IF NOT EXISTS admin_accounts (
-          email text PRIMARY KEY, admin_id text NOT NULL, password_hash text NOT NULL, mfa_secret text NOT NULL DEFAULT '',
-          allowed_ips text NOT NULL DEFAULT '[]');
-        """;
-
     private const int Iterations = 20_000;
     private const string HealthcheckEmail = "__admin_healthcheck__@aether.local";
 
     private static readonly TimeSpan CodePeriod = TimeSpan.FromSeconds(30);
 
-    /// <summary>Form <c>pbkdf2_sha256$ITERATIONS$SALT$BASE64</c>; the salt is used as the text it is.</summary>
+    /// <summary>Form <c>pbkdf2_sha256$ITERATIONS$SALT$HASH</c>; salt and hash are base64.</summary>
     public static string HashPassword(string password)
     {
-        var salt = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8));
+        var salt = Convert.ToBase64String(RandomNumberGenerator.GetBytes(16));
         return string.Create(CultureInfo.InvariantCulture, $"pbkdf2_sha256${Iterations}${salt}${Derive(password, salt, Iterations)}");
     }
 
@@ -70,7 +64,7 @@ internal sealed class AdministratorStore(NpgsqlDataSource database)
         command.Parameters.Add(new() { Value = email });
         await using var reader = await command.ExecuteReaderAsync(ct);
         return await reader.ReadAsync(ct)
-            ? new Administrator(reader.GetString(0), reader.GetString(1), reader.GetString(2), reader.GetString(3), ReadIps(reader.GetString(4)))
+            ? new Administrator(reader.GetString(0), reader.GetString(1), reader.GetString(2), reader.GetString(3), ReadIps(reader.IsDBNull(4) ? "" : reader.GetString(4)))
             : null;
     }
 
@@ -90,7 +84,7 @@ internal sealed class AdministratorStore(NpgsqlDataSource database)
     }
 
     private static string Derive(string password, string salt, int iterations) =>
-        Convert.ToBase64String(Rfc2898DeriveBytes.Pbkdf2(password, Encoding.UTF8.GetBytes(salt), iterations, HashAlgorithmName.SHA256, 32));
+        Convert.ToBase64String(Rfc2898DeriveBytes.Pbkdf2(Encoding.UTF8.GetBytes(password), Convert.FromBase64String(salt), iterations, HashAlgorithmName.SHA256, 32));
 
     private static string[] ReadIps(string json) => string.IsNullOrWhiteSpace(json) ? [] : JsonSerializer.Deserialize<string[]>(json) ?? [];
 

@@ -6,6 +6,8 @@ namespace Rehearsal.Cluster;
 /// <summary>What must hold for a pod's spec, alone or in a template.</summary>
 internal static class PodValidation
 {
+    private static readonly string[] Handlers = ["exec", "httpGet", "tcpSocket", "grpc"];
+    private static readonly string[] PortHandlers = ["httpGet", "tcpSocket"];
     private static readonly string[] ProbeNumbers = ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"];
 
     public static void Template(JsonObject template, string path, Problems problems)
@@ -235,7 +237,7 @@ internal static class PodValidation
 
     private static void Probe(JsonObject probe, string at, bool readiness, Problems problems)
     {
-        var handlers = new[] { "exec", "httpGet", "tcpSocket", "grpc" }.Where(name => probe[name] is not null).ToList();
+        var handlers = Handlers.Where(name => probe[name] is not null).ToList();
         if (handlers.Count == 0)
         {
             problems.Required(at.TrimEnd('.'), "must specify a handler type");
@@ -255,7 +257,7 @@ internal static class PodValidation
             problems.Invalid(at + "successThreshold", threshold, "must be 1");
         }
 
-        foreach (var handler in new[] { "httpGet", "tcpSocket" })
+        foreach (var handler in PortHandlers)
         {
             if (probe[handler] is JsonObject action && action["port"] is var port
                 && (port is null || (port.GetValueKind() == JsonValueKind.Number && action.Number("port") is < 1 or > 65535)))

@@ -6,6 +6,7 @@ namespace Rehearsal.Cluster;
 /// <summary>Kinds that run pods, and those that steer them.</summary>
 internal static class WorkloadValidation
 {
+    private static readonly string[] TargetMembers = ["kind", "name"];
     private static readonly string[] JobKeeps = ["completions", "selector", "template", "completionMode"];
     private static readonly string[] StatefulSetMayChange =
         ["replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "minReadySeconds"];
@@ -202,7 +203,7 @@ internal static class WorkloadValidation
             problems.Invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`");
         }
 
-        foreach (var name in new[] { "kind", "name" }.Where(name => spec.At("scaleTargetRef").Text(name) is not { Length: > 0 }))
+        foreach (var name in TargetMembers.Where(name => spec.At("scaleTargetRef").Text(name) is not { Length: > 0 }))
         {
             problems.Required("spec.scaleTargetRef." + name);
         }

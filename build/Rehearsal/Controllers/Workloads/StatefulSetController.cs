@@ -36,7 +36,7 @@ internal sealed class StatefulSetController(ControllerContext context) : Control
             Step(set, pods, revision);
         }
 
-        WriteStatus(key, set, Status(set, pods.Values, revision.Name()));
+        WriteStatus(key, set, Status(set, [.. pods.Values], revision.Name()));
     }
 
     private static int Ordinal(JsonObject set, JsonObject pod)
@@ -176,7 +176,7 @@ internal sealed class StatefulSetController(ControllerContext context) : Control
         Events.Normal(Name, set, "SuccessfulDelete", $"delete Pod {pod.Name()} in StatefulSet {set.Name()} successful");
     }
 
-    private JsonObject Status(JsonObject set, IReadOnlyCollection<JsonObject> pods, string revision)
+    private JsonObject Status(JsonObject set, List<JsonObject> pods, string revision)
     {
         var status = (set.At("status") as JsonObject ?? []).Copy();
         var active = pods.Where(PodCounts.IsActive).ToList();

@@ -73,14 +73,15 @@ def read_account(path: str, place: int, entry: Any) -> "dict[str, Optional[str]]
         raise SourceError(f"{path}: entry {place} has no {' or '.join(names)}")
 
     email = text("email")
-    password_hash = entry.get("password_hash")
+    stored_hash = entry.get("password_hash")
+    password_hash = stored_hash if isinstance(stored_hash, str) and stored_hash else hash_password(text("password_hash", "password"))
     allowed = entry.get("allowed_ips")
     if allowed is not None and not (isinstance(allowed, list) and all(isinstance(address, str) for address in allowed)):
         raise SourceError(f"{path}: entry {place} has allowed_ips that are no list of addresses")
     return {
         "email": email,
         "admin_id": text("admin_id", "id"),
-        "password_hash": password_hash if isinstance(password_hash, str) and password_hash else hash_password(text("password_hash", "password")),
+        "password_hash": password_hash,
         "mfa_secret": text("mfa_secret"),
         "allowed_ips": None if allowed is None else json.dumps(allowed),
     }

@@ -27,6 +27,8 @@ BEGIN
         EXECUTE format('CREATE INDEX IF NOT EXISTS events_recorded ON %I.events (recorded_at)', account);
         EXECUTE format('CREATE MATERIALIZED VIEW IF NOT EXISTS %I.events_hourly AS SELECT date_trunc(''hour'', recorded_at) AS bucket,
             event_type, count(*) AS events FROM %I.events GROUP BY 1, 2', account, account);
+        -- Lets a refresh go on while dashboards read.
+        EXECUTE format('CREATE UNIQUE INDEX IF NOT EXISTS events_hourly_bucket ON %I.events_hourly (bucket, event_type)', account);
     END LOOP;
 END
 $$;

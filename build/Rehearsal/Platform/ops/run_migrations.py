@@ -125,7 +125,8 @@ def migrate(database: Database, check: bool) -> int:
     stored = stored_versions(database)
     unknown = stored - {revision.identity for chain in chains.values() for revision in chain}
     if unknown:
-        raise MigrationError(f"the database is at {', '.join(sorted(unknown))}, which this checkout does not know: a newer release has been here")
+        found = ", ".join(sorted(unknown))
+        raise MigrationError(f"the database is at {found}, which this checkout does not know: a newer release has been here")
     plan = []
     for tree, chain in chains.items():
         at = current(tree, chain, stored)
@@ -150,7 +151,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Apply the platform's migrations.")
     parser.add_argument("--dsn-env", required=True, metavar="NAME", help="the environment variable that holds the database's DSN")
     parser.add_argument(
-        "--manifest-dsn-env", default="RELEASE_MANIFEST_DATABASE_URL", metavar="NAME", help="the same for release manifests; left out where unset"
+        "--manifest-dsn-env",
+        default="RELEASE_MANIFEST_DATABASE_URL",
+        metavar="NAME",
+        help="the same for release manifests; left out where unset",
     )
     parser.add_argument("--check", action="store_true", help="only say what is pending")
     options = parser.parse_args()

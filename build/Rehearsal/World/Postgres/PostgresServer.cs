@@ -22,7 +22,13 @@ namespace Rehearsal.World;
 /// </summary>
 public sealed class PostgresServer : IAsyncDisposable
 {
+    /// <summary>The superuser's name.</summary>
+    public const string User = "aether";
+
     private const string Unprivileged = "nobody";
+
+    // Its group is called nogroup on some systems and nobody on others; the number is the same.
+    private const string UnprivilegedGroup = "65534";
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
     // $1 is the server program; the rest its arguments. Standard input is the pipe that this process holds open.
@@ -51,8 +57,6 @@ public sealed class PostgresServer : IAsyncDisposable
 
     /// <summary>Of the superuser <see cref="User"/>.</summary>
     public string Password { get; }
-
-    public string User => "aether";
 
     /// <summary>As the platform's settings have it, <c>postgresql://USER:PASSWORD@HOST:PORT/DATABASE</c>.</summary>
     public string Uri(string database)
@@ -136,7 +140,7 @@ public sealed class PostgresServer : IAsyncDisposable
         await RunAsync(
             AsUnprivileged(
                 [
-                    Path.Combine(programs, "initdb"), "-D", Path.Combine(home, "data"), "-U", "aether", "--pwfile", passwordFile,
+                    Path.Combine(programs, "initdb"), "-D", Path.Combine(home, "data"), "-U", User, "--pwfile", passwordFile,
                     "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions",
                 ]),
             home,
@@ -171,7 +175,7 @@ public sealed class PostgresServer : IAsyncDisposable
             Directory.Delete(home, recursive: true);
         }
 
-        await RunAsync(["install", "-d", "-m", "0700", "-o", Unprivileged, home], "/", cancellationToken);
+        await RunAsync(["install", "-d", "-m", "0700", "-o", Unprivileged, "-g", UnprivilegedGroup, home], "/", cancellationToken);
         return home;
     }
 
@@ -248,7 +252,7 @@ public sealed class PostgresServer : IAsyncDisposable
         // A session of its own, so that a Ctrl-C at the terminal reaches the world and not the database under it.
         string[] detached = OperatingSystem.IsLinux() ? ["setsid", .. command] : command;
         return Environment.IsPrivilegedProcess && OperatingSystem.IsLinux()
-            ? ["setpriv", $"--reuid={Unprivileged}", "--regid=nogroup", "--clear-groups", .. detached]
+            ? ["setpriv", $"--reuid={Unprivileged}", $"--regid={UnprivilegedGroup}", "--clear-groups", .. detached]
             : detached;
     }
 

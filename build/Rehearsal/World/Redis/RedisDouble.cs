@@ -150,7 +150,7 @@ public sealed class RedisDouble : IAsyncDisposable
                 client.Simple("PONG");
                 break;
             case "PING" or "ECHO":
-                client.Bulk(a[0]);
+                client.Bulk(raw[1]);
                 break;
             case "SELECT":
                 Select(client, a[0]);

@@ -24,7 +24,8 @@ FIELDS = ("actor", "action", "entity", "before", "after", "ip_hash", "ts", "sens
 CACHE = Path.home() / ".cache" / "aether"
 
 INSERT = """
-CREATE TEMPORARY TABLE incoming (actor text, action text, entity text, "before" jsonb, "after" jsonb, ts timestamptz, hash text, prev_hash text);
+CREATE TEMPORARY TABLE incoming
+    (actor text, action text, entity text, "before" jsonb, "after" jsonb, ts timestamptz, hash text, prev_hash text);
 COPY incoming FROM STDIN;
 {row}
 \\.
@@ -100,7 +101,8 @@ def store_row(entry: Mapping[str, Any]) -> None:
     dsn = os.environ.get("AUDIT_DATABASE_URL") or os.environ.get("DATABASE_URL")
     if not dsn:
         return
-    values = [entry["actor"], entry["action"], entry["entity"], json.dumps(entry["before"], default=str), json.dumps(entry["after"], default=str)]
+    values = [entry["actor"], entry["action"], entry["entity"]]
+    values += [json.dumps(entry[field], default=str) for field in ("before", "after")]
     values += [entry["ts"], entry["hash"], entry["prev_hash"]]
     Database(dsn).run(INSERT.format(row="\t".join(copy_field(value) for value in values)))
 

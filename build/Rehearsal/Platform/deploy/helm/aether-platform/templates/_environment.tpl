@@ -44,7 +44,8 @@ it and never twice: server-side apply refuses a list with two entries of one nam
 {{- if and $global.krakenSecrets.enabled .workload.values.krakenSecrets }}
 {{- range $global.krakenSecrets.accounts }}
 {{- /* The platform's code looks for the account's name with its hyphen and falls back to its default path, which is the same. */}}
-- { name: AETHER_{{ .name | upper | replace "-" "_" }}_KRAKEN_SECRET_PATH, value: {{ printf "%s/%s/%s" $global.krakenSecrets.basePath .name $global.krakenSecrets.fileName | quote }} }
+- name: AETHER_{{ .name | upper | replace "-" "_" }}_KRAKEN_SECRET_PATH
+  value: {{ printf "%s/%s/%s" $global.krakenSecrets.basePath .name $global.krakenSecrets.fileName | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}

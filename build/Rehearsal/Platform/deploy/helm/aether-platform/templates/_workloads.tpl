@@ -4,14 +4,16 @@
 {{- range $group := list "backendServices" "dataPipelines" -}}
   {{- range $key, $values := index $.Values $group -}}
     {{- if $values.enabled -}}
-      {{- $found = append $found (dict "key" $key "group" $group "name" ($values.name | default (kebabcase $key)) "values" $values
-          "port" ($values.port | default 8000) "portName" ($values.portName | default "http") "servicePort" ($values.servicePort | default 80)) -}}
+      {{- $found = append $found (dict "key" $key "group" $group "values" $values "name" ($values.name | default (kebabcase $key))
+          "port" ($values.port | default 8000) "portName" ($values.portName | default "http")
+          "servicePort" ($values.servicePort | default 80)) -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}
 {{- with .Values.ui -}}
   {{- if .enabled -}}
-    {{- $found = append $found (dict "key" "ui" "group" "ui" "name" .name "values" . "port" (.port | default 8080) "portName" "http" "servicePort" 80) -}}
+    {{- $found = append $found (dict "key" "ui" "group" "ui" "values" . "name" .name
+        "port" (.port | default 8080) "portName" "http" "servicePort" 80) -}}
   {{- end -}}
 {{- end -}}
 {{- toJson $found -}}
@@ -59,7 +61,7 @@ labels:
 {{- $found = append $found (regexReplaceAll "^([^.]+)\\." .host (printf "${1}.%s." $hosts.stagingLabel)) -}}
 {{- end -}}
 {{- if not $found -}}
-{{- fail "global.hosts: production and staging are both off, so the stack would answer to no name; to have no Ingress, switch ingress.enabled off" -}}
+{{- fail "global.hosts: production and staging are both off, so the stack would answer to no name; for no Ingress set ingress.enabled" -}}
 {{- end -}}
 {{- toJson $found -}}
 {{- end -}}

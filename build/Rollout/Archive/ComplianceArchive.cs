@@ -1,0 +1,147 @@
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+
+namespace Rollout.Archive;
+
+/// <summary>One archived object.</summary>
+/// <param name="Key">Relative to the archive's folder.</param>
+public sealed record ArchivedObject(string Key, string Sha256, long Bytes);
+
+/// <summary>What an archive holds, and the journal's state it belongs to.</summary>
+/// <param name="JournalHead">The hash that the journal's chain ended with: it binds the archive to the whole history before it.</param>
+public sealed record ArchiveManifest(int Version, string Release, string JournalHead, IReadOnlyList<ArchivedObject> Objects)
+{
+    private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web) { WriteIndented = true, NewLine = "\n" };
+
+    /// <summary>The manifest as it is stored: the same archive gives the same bytes, so nothing in it tells the time.</summary>
+    public string ToJson() => JsonSerializer.Serialize(this, Format) + "\n";
+
+    /// <exception cref="RolloutException">The text is no manifest of this version.</exception>
+    public static ArchiveManifest Parse(string json)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<ArchiveManifest>(json, Format) is { Version: 1, Objects: not null } manifest
+                ? manifest
+                : throw new RolloutException("The archive's manifest is not of version 1.");
+        }
+        catch (JsonException exception)
+        {
+            throw new RolloutException($"The archive's manifest cannot be read: {exception.Message}", null, ExitCode.Failed, exception);
+        }
+    }
+}
+
+/// <summary>Puts a rollout's evidence into the compliance bucket and proves later that it is still what was put there (playbook 4.3).</summary>
+public static class ComplianceArchive
+{
+    /// <summary>
+    /// Stores every file of evidence, then a manifest. Interrupted and repeated, it goes on where it was: what is there already is left.
+    /// </summary>
+    /// <param name="folder">The keys' first part, <c>PREFIX/ENVIRONMENT/RELEASE/ATTEMPT</c>: another attempt needs another folder.</param>
+    /// <param name="journalHead">The last hash of the journal's chain.</param>
+    /// <exception cref="RolloutException">The evidence is not as recorded, a key holds other content, or the bucket refuses.</exception>
+    public static async Task<ArchiveManifest> StoreAsync(
+        string release,
+        EvidenceFolder evidence,
+        IComplianceBucket bucket,
+        string folder,
+        string journalHead,
+        IProgress<string> progress,
+        CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(evidence);
+        ArgumentNullException.ThrowIfNull(bucket);
+        ArgumentNullException.ThrowIfNull(progress);
+        if (evidence.Verify() is { Count: > 0 } problems)
+        {
+            throw new RolloutException($"The evidence in '{evidence.Directory}' is not as it was written: {string.Join(" ", problems)}");
+        }
+
+        var files = evidence.List();
+        if (files.Count == 0)
+        {
+            throw new RolloutException($"There is no evidence in '{evidence.Directory}' to archive.");
+        }
+
+        var stored = 0;
+        foreach (var file in files)
+        {
+            stored += await bucket.PutAsync($"{folder}/{file.Path}", evidence.FullPath(file.Path), file.Sha256, cancellationToken) ? 1 : 0;
+        }
+
+        var manifest = new ArchiveManifest(1, release, journalHead, [.. files.Select(f => new ArchivedObject(f.Path, f.Sha256, f.Bytes))]);
+        await StoreManifestAsync(manifest, bucket, folder, cancellationToken);
+        progress.Report($"archived {files.Count} files under {folder}, {files.Count - stored} of them were there");
+        return manifest;
+    }
+
+    /// <summary>What is not as archived, in sentences; empty where every object of every manifest is there and unchanged.</summary>
+    public static async Task<IReadOnlyList<string>> VerifyAsync(IComplianceBucket bucket, string folder, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(bucket);
+        var keys = (await bucket.ListAsync(folder + "/", cancellationToken)).Select(o => o.Key).ToHashSet(StringComparer.Ordinal);
+        var manifests = keys.Where(k => IsManifest(k, folder)).Order(StringComparer.Ordinal).ToList();
+        var problems = new List<string>();
+        if (manifests.Count == 0)
+        {
+            problems.Add($"there is no manifest under '{folder}'");
+        }
+
+        var known = new HashSet<string>(manifests, StringComparer.Ordinal);
+        foreach (var key in manifests)
+        {
+            var json = await bucket.ReadAsync(key, cancellationToken);
+            if (ManifestKey(folder, json) != key)
+            {
+                problems.Add($"'{key}' was changed: its name is not its digest any more");
+                continue;
+            }
+
+            foreach (var archived in ArchiveManifest.Parse(Encoding.UTF8.GetString(json)).Objects)
+            {
+                var full = $"{folder}/{archived.Key}";
+                if (known.Add(full))
+                {
+                    problems.AddRange(await CheckAsync(bucket, full, archived, keys, cancellationToken));
+                }
+            }
+        }
+
+        problems.AddRange(keys.Where(k => !known.Contains(k)).Order(StringComparer.Ordinal).Select(k => $"'{k}' is in no manifest"));
+        return problems;
+    }
+
+    private static async Task<IReadOnlyList<string>> CheckAsync(
+        IComplianceBucket bucket, string key, ArchivedObject archived, HashSet<string> keys, CancellationToken cancellationToken)
+    {
+        if (!keys.Contains(key))
+        {
+            return [$"'{key}' is gone"];
+        }
+
+        var actual = Convert.ToHexStringLower(SHA256.HashData(await bucket.ReadAsync(key, cancellationToken)));
+        return actual == archived.Sha256 ? [] : [$"'{key}' was changed: its SHA-256 is {actual}, not {archived.Sha256}"];
+    }
+
+    private static async Task StoreManifestAsync(ArchiveManifest manifest, IComplianceBucket bucket, string folder, CancellationToken cancellationToken)
+    {
+        var json = Encoding.UTF8.GetBytes(manifest.ToJson());
+        var file = Path.GetTempFileName();
+        try
+        {
+            await File.WriteAllBytesAsync(file, json, cancellationToken);
+            await bucket.PutAsync(ManifestKey(folder, json), file, Convert.ToHexStringLower(SHA256.HashData(json)), cancellationToken);
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    private static string ManifestKey(string folder, byte[] json) => $"{folder}/manifest-{Convert.ToHexStringLower(SHA256.HashData(json))[..16]}.json";
+
+    private static bool IsManifest(string key, string folder) =>
+        key.StartsWith($"{folder}/manifest-", StringComparison.Ordinal) && key.EndsWith(".json", StringComparison.Ordinal) && key.LastIndexOf('/') == folder.Length;
+}

@@ -1,0 +1,163 @@
+using System.Security.Cryptography;
+using System.Text;
+
+namespace Rollout.Archive;
+
+/// <summary>One file that a step left.</summary>
+/// <param name="Path">Relative to the folder, with slashes.</param>
+/// <param name="Sha256">Lower-case hexadecimal.</param>
+public sealed record EvidenceFile(string Path, string Sha256, long Bytes);
+
+/// <summary>
+/// The files a rollout leaves for people and auditors: <c>DIRECTORY/STEP/NAME</c>, readable by the owner only, with a <c>SHA256SUMS</c> beside
+/// them that <c>sha256sum -c</c> understands.
+/// </summary>
+/// <param name="directory">Created when the first file is written.</param>
+public sealed class EvidenceFolder(string directory)
+{
+    private const string SumsName = "SHA256SUMS";
+    private const UnixFileMode OwnerDirectory = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+    private const UnixFileMode OwnerFile = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+
+    private readonly Lock _sums = new();
+
+    public string Directory { get; } = Path.GetFullPath(directory);
+
+    /// <summary>Writes text as UTF-8. A file of the same step and name is replaced as a whole.</summary>
+    /// <param name="step">One path segment, as <c>ExportHealthSnapshot</c>.</param>
+    /// <param name="name">One or more segments with slashes; letters, digits, dots, hyphens and underscores.</param>
+    /// <exception cref="RolloutException">A name could lead elsewhere.</exception>
+    public Task<EvidenceFile> WriteAsync(string step, string name, string content, CancellationToken cancellationToken) =>
+        WriteAsync(step, name, Encoding.UTF8.GetBytes(content), cancellationToken);
+
+    /// <summary>Writes bytes. A file of the same step and name is replaced as a whole; at no instant half a file has its name.</summary>
+    /// <exception cref="RolloutException">A name could lead elsewhere.</exception>
+    public Task<EvidenceFile> WriteAsync(string step, string name, ReadOnlyMemory<byte> content, CancellationToken cancellationToken)
+    {
+        CheckSegment(step, step);
+        foreach (var segment in name.Split('/'))
+        {
+            CheckSegment(segment, name);
+        }
+
+        return Task.Run(() => Write($"{step}/{name}", content.Span), cancellationToken);
+    }
+
+    /// <summary>The recorded files, sorted by path; a recorded file that is gone has -1 bytes.</summary>
+    public IReadOnlyList<EvidenceFile> List() =>
+        [.. ReadSums().Select(s => new EvidenceFile(s.Key, s.Value, File.Exists(FullPath(s.Key)) ? new FileInfo(FullPath(s.Key)).Length : -1))];
+
+    /// <summary>The full path of a recorded file.</summary>
+    public string FullPath(string relative) => Path.Combine(Directory, relative);
+
+    /// <summary>What is not as it was written, in sentences: files changed, gone, or there without a record. Empty where all is well.</summary>
+    public IReadOnlyList<string> Verify()
+    {
+        var problems = new List<string>();
+        var sums = ReadSums();
+        foreach (var (path, sha256) in sums)
+        {
+            if (!File.Exists(FullPath(path)))
+            {
+                problems.Add($"'{path}' is gone.");
+                continue;
+            }
+
+            using var stream = File.OpenRead(FullPath(path));
+            var actual = Convert.ToHexStringLower(SHA256.HashData(stream));
+            if (actual != sha256)
+            {
+                problems.Add($"'{path}' was changed: its SHA-256 is {actual}, {sha256} was recorded.");
+            }
+        }
+
+        if (System.IO.Directory.Exists(Directory))
+        {
+            var there = System.IO.Directory.EnumerateFiles(Directory, "*", SearchOption.AllDirectories)
+                .Select(f => Path.GetRelativePath(Directory, f).Replace(Path.DirectorySeparatorChar, '/'));
+            // Files in the folder itself are not a step's: the sums, and the journal's mirror where it is kept here.
+            problems.AddRange(there.Where(f => f.Contains('/', StringComparison.Ordinal) && !sums.ContainsKey(f)).Order(StringComparer.Ordinal).Select(f => $"'{f}' is not recorded."));
+        }
+
+        return problems;
+    }
+
+    private static void CheckSegment(string segment, string name)
+    {
+        var legal = segment.Length is > 0 and <= 128
+            && segment[0] != '.'
+            && segment.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '-' or '_');
+        if (!legal)
+        {
+            throw new RolloutException($"'{name}' cannot name a file of evidence: each part needs letters, digits, dots, hyphens or underscores, and no dot first.");
+        }
+    }
+
+    private static void Replace(string path, ReadOnlySpan<byte> content)
+    {
+        CreateDirectory(Path.GetDirectoryName(path)!);
+        var temporary = Path.Combine(Path.GetDirectoryName(path)!, $".{Path.GetFileName(path)}.{Guid.NewGuid():N}");
+        var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
+        if (!OperatingSystem.IsWindows())
+        {
+            options.UnixCreateMode = OwnerFile;
+        }
+
+        try
+        {
+            using (var stream = new FileStream(temporary, options))
+            {
+                stream.Write(content);
+                stream.Flush(flushToDisk: true);
+            }
+
+            File.Move(temporary, path, overwrite: true);
+        }
+        catch
+        {
+            File.Delete(temporary);
+            throw;
+        }
+    }
+
+    private static void CreateDirectory(string path)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            System.IO.Directory.CreateDirectory(path);
+        }
+        else
+        {
+            System.IO.Directory.CreateDirectory(path, OwnerDirectory);
+        }
+    }
+
+    private EvidenceFile Write(string relative, ReadOnlySpan<byte> content)
+    {
+        var file = new EvidenceFile(relative, Convert.ToHexStringLower(SHA256.HashData(content)), content.Length);
+        lock (_sums)
+        {
+            Replace(Path.Combine(Directory, relative), content);
+            var sums = ReadSums();
+            sums[relative] = file.Sha256;
+            Replace(Path.Combine(Directory, SumsName), Encoding.UTF8.GetBytes(string.Concat(sums.Select(s => $"{s.Value}  {s.Key}\n"))));
+        }
+
+        return file;
+    }
+
+    private SortedDictionary<string, string> ReadSums()
+    {
+        var sums = new SortedDictionary<string, string>(StringComparer.Ordinal);
+        var path = Path.Combine(Directory, SumsName);
+        foreach (var line in File.Exists(path) ? File.ReadLines(path) : [])
+        {
+            if (line.Length > 66 && line[64..66] == "  ")
+            {
+                sums[line[66..]] = line[..64];
+            }
+        }
+
+        return sums;
+    }
+}

@@ -1,0 +1,70 @@
+using System.Diagnostics;
+using Npgsql;
+using Rehearsal.World;
+
+namespace Rehearsal.Tests.World;
+
+public sealed class PostgresServerTests
+{
+    [Test]
+    public async Task A_server_keeps_its_data_port_and_password_over_a_restart_and_over_a_kill()
+    {
+        using var place = new TestPlace();
+        string dsn;
+        await using (var server = await PostgresServer.StartAsync(place.LivePlace, null, CancellationToken.None))
+        {
+            dsn = server.Uri("postgres");
+            await ExecuteAsync(server, "CREATE TABLE kept(value int); INSERT INTO kept VALUES (42)");
+        }
+
+        await using (var server = await PostgresServer.StartAsync(place.LivePlace, null, CancellationToken.None))
+        {
+            Assert.That(server.Uri("postgres"), Is.EqualTo(dsn), "address and password after a clean stop");
+            Assert.That(await ExecuteAsync(server, "SELECT value FROM kept"), Is.EqualTo(42));
+            using var postmaster = Process.GetProcessById(Convert.ToInt32(await ExecuteAsync(server, PostmasterPid), System.Globalization.CultureInfo.InvariantCulture));
+            postmaster.Kill();
+            await postmaster.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(10));
+        }
+
+        await using (var server = await PostgresServer.StartAsync(place.LivePlace, null, CancellationToken.None))
+        {
+            Assert.That(await ExecuteAsync(server, "SELECT value FROM kept"), Is.EqualTo(42), "after the server was killed");
+        }
+    }
+
+    [Test]
+    public async Task A_wrong_password_is_refused()
+    {
+        using var place = new TestPlace();
+        await using var server = await PostgresServer.StartAsync(place.LivePlace, null, CancellationToken.None);
+        Assert.That(async () => await ExecuteAsync(server, "SELECT 1", "wrong"), Throws.InstanceOf<PostgresException>().With.Property("SqlState").EqualTo("28P01"));
+    }
+
+    [Test]
+    public void Missing_programs_are_named()
+    {
+        using var place = new TestPlace();
+        Assert.That(
+            async () => await PostgresServer.StartAsync(place.LivePlace, place.Directory, CancellationToken.None),
+            Throws.InstanceOf<FileNotFoundException>().With.Message.Contains("initdb"));
+    }
+
+    // The first line of the lock file, which the superuser may read through the server.
+    private const string PostmasterPid = "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int";
+
+    private static async Task<object?> ExecuteAsync(PostgresServer server, string sql, string? password = null)
+    {
+        await using var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder
+        {
+            Host = "127.0.0.1",
+            Port = server.Address.Port,
+            Username = PostgresServer.User,
+            Password = password ?? server.Password,
+            Database = "postgres",
+            Pooling = false,
+        }.ConnectionString);
+        await connection.OpenAsync();
+        await using var command = new NpgsqlCommand(sql, connection);
+        return await command.ExecuteScalarAsync();
+    }
+}

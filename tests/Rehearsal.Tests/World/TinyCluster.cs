@@ -1,0 +1,158 @@
+using System.Collections.Concurrent;
+using System.Net;
+using System.Text.Json.Nodes;
+using System.Threading.Channels;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+
+namespace Rehearsal.Tests.World;
+
+/// <summary>As much of a Kubernetes API as an ingress controller needs: list, watch and the status patch, for any kind.</summary>
+internal sealed class TinyCluster : IAsyncDisposable
+{
+    private readonly WebApplication _application;
+    private readonly Lock _lock = new();
+    private readonly Dictionary<string, JsonObject> _objects = [];
+    private readonly List<(string Kind, Channel<string> Changes)> _watchers = [];
+    private long _version = 100;
+
+    private TinyCluster(WebApplication application)
+    {
+        _application = application;
+        application.Run(AnswerAsync);
+    }
+
+    public Uri Address => new(_application.Urls.First());
+
+    /// <summary>Every status patch: path and body.</summary>
+    public ConcurrentQueue<(string Path, string Body)> Patches { get; } = new();
+
+    public static async Task<TinyCluster> StartAsync()
+    {
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(options => options.Listen(IPAddress.Loopback, 0));
+        var cluster = new TinyCluster(builder.Build());
+        await cluster._application.StartAsync();
+        return cluster;
+    }
+
+    public void Put(string kind, string @namespace, string name, JsonObject body)
+    {
+        lock (_lock)
+        {
+            var key = $"{kind}/{@namespace}/{name}";
+            var type = _objects.ContainsKey(key) ? "MODIFIED" : "ADDED";
+            var metadata = body["metadata"] as JsonObject ?? [];
+            body["metadata"] = null;
+            metadata["namespace"] = @namespace;
+            metadata["name"] = name;
+            metadata["uid"] = key;
+            metadata["resourceVersion"] = (++_version).ToString(System.Globalization.CultureInfo.InvariantCulture);
+            body["metadata"] = metadata;
+            _objects[key] = body;
+            Tell(kind, type, body);
+        }
+    }
+
+    public void Delete(string kind, string @namespace, string name)
+    {
+        lock (_lock)
+        {
+            _objects.Remove($"{kind}/{@namespace}/{name}", out var body);
+            Tell(kind, "DELETED", body!);
+        }
+    }
+
+    /// <summary>Ends every watch with 410 Gone in the stream, as after a compaction.</summary>
+    public void Compact()
+    {
+        lock (_lock)
+        {
+            foreach (var (_, changes) in _watchers)
+            {
+                changes.Writer.TryWrite("""{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}""");
+                changes.Writer.Complete();
+            }
+
+            _watchers.Clear();
+        }
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        lock (_lock)
+        {
+            _watchers.ForEach(watcher => watcher.Changes.Writer.TryComplete());
+        }
+
+        return _application.DisposeAsync();
+    }
+
+    private void Tell(string kind, string type, JsonObject body)
+    {
+        var line = new JsonObject { ["type"] = type, ["object"] = body.DeepClone() }.ToJsonString();
+        foreach (var (_, changes) in _watchers.Where(watcher => watcher.Kind == kind))
+        {
+            changes.Writer.TryWrite(line);
+        }
+    }
+
+    private async Task AnswerAsync(HttpContext context)
+    {
+        var kind = context.Request.Path.Value!.Split('/')[^1];
+        if (HttpMethods.IsPatch(context.Request.Method))
+        {
+            using var body = new StreamReader(context.Request.Body);
+            Patches.Enqueue((context.Request.Path.Value!, await body.ReadToEndAsync()));
+            return;
+        }
+
+        if (context.Request.Query["watch"] != "true")
+        {
+            string list;
+            lock (_lock)
+            {
+                list = new JsonObject
+                {
+                    ["metadata"] = new JsonObject { ["resourceVersion"] = _version.ToString(System.Globalization.CultureInfo.InvariantCulture) },
+                    ["items"] = new JsonArray([.. _objects.Where(entry => entry.Key.StartsWith(kind + "/", StringComparison.Ordinal)).Select(entry => entry.Value.DeepClone())]),
+                }.ToJsonString();
+            }
+
+            await context.Response.WriteAsync(list);
+            return;
+        }
+
+        var watch = Channel.CreateUnbounded<string>();
+        lock (_lock)
+        {
+            var since = long.Parse(context.Request.Query["resourceVersion"]!, System.Globalization.CultureInfo.InvariantCulture);
+            foreach (var (_, missed) in _objects.Where(entry => entry.Key.StartsWith(kind + "/", StringComparison.Ordinal) && Version(entry.Value) > since))
+            {
+                watch.Writer.TryWrite(new JsonObject { ["type"] = "ADDED", ["object"] = missed.DeepClone() }.ToJsonString());
+            }
+
+            _watchers.Add((kind, watch));
+        }
+
+        await context.Response.Body.FlushAsync();
+        try
+        {
+            await foreach (var line in watch.Reader.ReadAllAsync(context.RequestAborted))
+            {
+                await context.Response.WriteAsync(line + "\n");
+                await context.Response.Body.FlushAsync();
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The watcher left.
+        }
+    }
+
+    private static long Version(JsonObject body)
+    {
+        return long.Parse((string)body["metadata"]!["resourceVersion"]!, System.Globalization.CultureInfo.InvariantCulture);
+    }
+}

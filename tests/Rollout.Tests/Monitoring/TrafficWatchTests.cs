@@ -1,0 +1,132 @@
+using Rollout.Monitoring;
+using Rollout.Tests.Support;
+
+namespace Rollout.Tests.Monitoring;
+
+[Parallelizable(ParallelScope.All)]
+[FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
+public sealed class TrafficWatchTests
+{
+    private readonly HastyTime _time = new();
+    private readonly Reports _reports = new();
+    private int _evaluations = 40;
+    private KubernetesDouble _cluster = null!;
+
+    [SetUp]
+    public async Task StartAsync()
+    {
+        _cluster = await KubernetesDouble.StartAsync();
+        _cluster.Pods.Add(new PodDouble { Name = "admin-0", App = "admin-platform", Metrics = () => $"scaling_evaluations_total {_evaluations}\n" });
+        _cluster.Pods.Add(new PodDouble { Name = "ui-0", App = "aether-2-ui", Metrics = () => null });
+    }
+
+    [TearDown]
+    public async Task StopAsync() => await _cluster.DisposeAsync();
+
+    [Test]
+    public async Task Waits_for_two_evaluations_when_the_scrapes_are_done_first()
+    {
+        var pauses = 0;
+        _time.OnPause = () => _evaluations += ++pauses % 10 == 0 ? 1 : 0;
+        var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 3 });
+        Assert.That(result.Series.Incomplete, Is.Null);
+        Assert.That(result.Evaluations, Is.EqualTo(2));
+        Assert.That(result.Series.Scrapes, Is.EqualTo(21));
+        Assert.That(_reports.Lines, Has.Some.Contains("1 of 2 scaling evaluations"), "a wait over two seconds says what it waits for");
+    }
+
+    [Test]
+    public async Task Waits_for_the_scrapes_when_the_evaluations_are_done_first()
+    {
+        _time.OnPause = () => _evaluations += 5;
+        var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 8 });
+        Assert.That(result.Series.Scrapes, Is.EqualTo(8));
+    }
+
+    [Test]
+    public async Task Two_evaluations_faster_than_two_intervals_are_not_two_cycles()
+    {
+        _time.OnPause = () => _evaluations++;
+        var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 1, EvaluationInterval = TimeSpan.FromSeconds(10) });
+        Assert.That(result.Series.Scrapes, Is.EqualTo(21));
+    }
+
+    [Test]
+    public async Task A_controller_that_restarts_meanwhile_counts_on()
+    {
+        var pauses = 0;
+        _time.OnPause = () =>
+        {
+            pauses++;
+            _evaluations = pauses switch { < 3 => 40, 3 => 41, _ => 1 };
+            _cluster.Pods[0].Restarts = pauses > 3 ? 1 : 0;
+        };
+        var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 1 });
+        Assert.That(result.Series.Incomplete, Is.Null);
+        Assert.That(result.Evaluations, Is.EqualTo(2));
+    }
+
+    [Test]
+    public async Task Two_replicas_with_one_evaluation_each_are_not_two_cycles()
+    {
+        var first = true;
+        _cluster.Pods.Add(new PodDouble { Name = "admin-1", App = "admin-platform", Metrics = () => $"scaling_evaluations_total {_evaluations}\n" });
+        _time.OnPause = () =>
+        {
+            _evaluations += first ? 1 : 0;
+            first = false;
+        };
+        var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 1, Timeout = TimeSpan.FromSeconds(30) });
+        Assert.That(result.Series.Incomplete, Does.Contain("1 of 2 times"));
+    }
+
+    [Test]
+    public async Task A_stalled_controller_ends_in_an_incomplete_watch()
+    {
+        var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 1, Timeout = TimeSpan.FromSeconds(20) });
+        Assert.That(result.Series.Incomplete, Does.Contain("0 of 2 times"));
+        Assert.That(SteadinessJudge.Judge(new WatchSeries(), result.Series, new JudgeThresholds()).Verdict, Is.EqualTo(Verdict.Inconclusive));
+    }
+
+    [Test]
+    public async Task A_controller_that_was_never_seen_is_said_to_be_so()
+    {
+        _cluster.Pods.RemoveAt(0);
+        var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 1, Timeout = TimeSpan.FromSeconds(5) });
+        Assert.That(result.Series.Incomplete, Does.Contain("never seen"));
+    }
+
+    [Test]
+    public async Task Stops_early_when_told_so()
+    {
+        var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), StopWhen = series => series.Scrapes == 4 });
+        Assert.That(result.Series.Scrapes, Is.EqualTo(4));
+        Assert.That(result.Series.Incomplete, Does.StartWith("stopped early"));
+    }
+
+    [Test]
+    public async Task An_API_server_that_does_not_answer_is_no_end()
+    {
+        var pauses = 0;
+        _time.OnPause = () =>
+        {
+            _cluster.ListFails = ++pauses is 2 or 3;
+            _evaluations++;
+        };
+        var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 5 });
+        Assert.That(result.Series.Scrapes, Is.EqualTo(5));
+        Assert.That(result.Series.Failures, Is.EqualTo(2));
+    }
+
+    [Test]
+    public async Task A_pod_without_a_metrics_page_is_no_gap()
+    {
+        _time.OnPause = () => _evaluations++;
+        var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 3 });
+        Assert.That(result.Series.Services, Is.EqualTo(new[] { "admin-platform" }));
+        Assert.That(result.Last.Single(s => s.App == "aether-2-ui").Outcome, Is.EqualTo(ScrapeOutcome.Absent));
+    }
+
+    private Task<WatchResult> WatchAsync(WatchPlan plan) =>
+        new TrafficWatch(_cluster.Client, "aether-green", _time, _reports).WatchAsync(plan, CancellationToken.None);
+}
