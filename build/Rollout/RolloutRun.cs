@@ -133,7 +133,13 @@ public sealed class RolloutRun : IAsyncDisposable
         Surroundings surroundings;
         if (settings.Environment == RolloutEnvironment.Embedded)
         {
-            var (facts, _) = await context.EmbeddedWorld().EnsureAsync(keep: false, token);
+            var world = context.EmbeddedWorld();
+            if (context.Request.Targets.All(Playbook.PlaybookOrder.IsReading) && world.Running() is null)
+            {
+                throw new RolloutException("No embedded environment is running, so there is no rollout to look at.", "Start one that stays: ./build.sh --target=RehearsalUp");
+            }
+
+            var (facts, _) = await world.EnsureAsync(keep: false, token);
             surroundings = Surroundings.From(facts, settings);
         }
         else

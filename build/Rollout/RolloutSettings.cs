@@ -43,7 +43,7 @@ public sealed record Setting(
 
     public string Name => Key[(Key.IndexOf('.', StringComparison.Ordinal) + 1)..];
 
-    public string Variable => "ROLLOUT_" + string.Join('_', Words(Section).Concat(Words(Name))).ToUpperInvariant();
+    public string Variable => "ROLLOUT_" + Argument.Replace('-', '_').ToUpperInvariant();
 
     public string Argument => Section == "Rollout"
         ? string.Join('-', Words(Name)).ToLowerInvariant()
@@ -121,6 +121,7 @@ public sealed class RolloutSettings
         Time("Github.Timeout", "how long to wait for a run in progress, seconds", "3600"),
         new("Traces.Api", "Tempo's API; traces are reported off where not set", null, "an http or https address", IsUri),
         new("Traces.Otlp", "OTLP/HTTP traces endpoint given to every service, with /v1/traces", null, "an http or https address", IsUri),
+        Time("Traces.Timeout", "how long a probe's trace may take to be found, seconds", "30"),
         Number("Traces.ExporterPort", "PROMETHEUS_EXPORTER_PORT given to every service", "9464", 1, 65535),
         Text("Archive.Directory", "a directory as compliance bucket", null),
         new("Archive.Endpoint", "S3 endpoint without the bucket", null, "an http or https address", IsUri),
@@ -195,6 +196,7 @@ public sealed class RolloutSettings
             : null;
         var values = Declarations.ToDictionary(d => d.Key, d => Layered(d.Key, arguments, variables, file, cake, problems));
         CheckUnknown(arguments, variables, file, cake, problems);
+        var isKnown = environment.Value is { } known && environment.Setting.Accepts(known);
         var embedded = string.Equals(environment.Value, "embedded", StringComparison.OrdinalIgnoreCase);
         foreach (var value in values.Values)
         {
@@ -203,7 +205,7 @@ public sealed class RolloutSettings
                 var shown = value.Setting.IsSecret ? "its value" : $"'{value.Value}'";
                 problems.Add($"{value.Setting.Key}: {shown} from {value.Source} is not {value.Setting.Allowed}.");
             }
-            else if (value.Value is null && !embedded && (value.Setting.RequiredOutside || value.Setting.Key == "Rollout.Release"))
+            else if (value.Value is null && isKnown && !embedded && (value.Setting.RequiredOutside || value.Setting.Key == "Rollout.Release"))
             {
                 var how = value.Setting.IsSecret
                     ? $"set {value.Setting.Variable} or {value.Setting.Variable}_FILE"

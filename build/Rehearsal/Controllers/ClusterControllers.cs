@@ -1,4 +1,3 @@
-using System.Text.Json.Nodes;
 using Rehearsal.Cluster;
 
 namespace Rehearsal.Controllers;
@@ -15,9 +14,6 @@ public sealed record ControllersOptions
     /// <summary>The Node's name.</summary>
     public string Node { get; init; } = "rehearsal";
 
-    /// <summary>The PEM for ConfigMap <c>kube-root-ca.crt</c>; while it gives null that ConfigMap is not made.</summary>
-    public Func<string?> CertificateAuthority { get; init; } = () => null;
-
     /// <summary>Told of failures inside controllers; they also become Events.</summary>
     public Action<string> Complain { get; init; } = Console.Error.WriteLine;
 
@@ -27,7 +23,7 @@ public sealed record ControllersOptions
 
 /// <summary>
 /// What makes a cluster of stored objects: workload controllers, garbage collection, endpoints, and a kubelet that runs containers in
-/// this process. Everything is driven by the store's changes. Disposing ends the containers and leaves the objects, so that the next
+/// this process. (Namespaces are furnished and emptied by the API server.) Everything is driven by the store's changes. Disposing ends the containers and leaves the objects, so that the next
 /// start runs the same pods again.
 /// </summary>
 public sealed class ClusterControllers : IAsyncDisposable
@@ -50,7 +46,6 @@ public sealed class ClusterControllers : IAsyncDisposable
         _kubelet = new Kubelet(_context, options.Images, options.Directory, options.FirstAddress);
         _controllers =
         [
-            new NamespaceController(_context, options.CertificateAuthority),
             new DeploymentController(_context),
             new ReplicaSetController(_context),
             new StatefulSetController(_context),
@@ -70,19 +65,6 @@ public sealed class ClusterControllers : IAsyncDisposable
     /// <summary>Registers the node, starts the pods that are in the store and from then on follows its changes.</summary>
     public void Start()
     {
-        foreach (var name in (ReadOnlySpan<string>)["default", "kube-system"])
-        {
-            if (_store.Get(new ObjectKey("", "namespaces", null, name)) is null)
-            {
-                _store.Create("", "namespaces", new JsonObject
-                {
-                    ["kind"] = "Namespace",
-                    ["apiVersion"] = "v1",
-                    ["metadata"] = new JsonObject { ["name"] = name },
-                });
-            }
-        }
-
         _kubelet.Prepare();
         _context.Events.Adopt();
         NodeRegistration.Ensure(_store, _time, _options.Node);

@@ -92,6 +92,17 @@ public sealed class KeptPorts
         return Claim(name, port => Bind(new IPEndPoint(address, port), SocketType.Stream, ProtocolType.Tcp));
     }
 
+    /// <summary>The kept port of this name for a server that binds by itself, later; it was free a moment ago.</summary>
+    public IPEndPoint Reserve(string name)
+    {
+        return Claim(name, port =>
+        {
+            var endPoint = new IPEndPoint(IPAddress.Loopback, port);
+            using var probe = Bind(endPoint, SocketType.Stream, ProtocolType.Tcp);
+            return endPoint;
+        });
+    }
+
     internal static Socket Bind(IPEndPoint endPoint, SocketType type, ProtocolType protocol)
     {
         var socket = new Socket(endPoint.AddressFamily, type, protocol);

@@ -234,12 +234,17 @@ public sealed record HistogramIncrease(IReadOnlyList<(double Bound, double Count
     /// The quantile as Prometheus estimates it, linear within a bucket, but <c>+Inf</c> where it falls above the last finite bound (Prometheus
     /// answers that bound, which reads as good), and NaN without observations.
     /// </summary>
-    public double Quantile(double quantile)
+    public double Quantile(double quantile) => Locate(quantile).Value;
+
+    /// <summary>The lower bound of the bucket that the quantile lies in: the value is surely above it, and no more is sure.</summary>
+    public double SurelyAbove(double quantile) => Locate(quantile).Lower;
+
+    private (double Value, double Lower) Locate(double quantile)
     {
         var count = Count;
         if (double.IsNaN(count) || count <= 0)
         {
-            return double.NaN;
+            return (double.NaN, double.NaN);
         }
 
         var rank = quantile * count;
@@ -252,14 +257,14 @@ public sealed record HistogramIncrease(IReadOnlyList<(double Bound, double Count
             if (within >= rank && within > below)
             {
                 var bound = Buckets[i].Bound;
-                return double.IsPositiveInfinity(bound) ? bound : lower + ((bound - lower) * ((rank - below) / (within - below)));
+                return (double.IsPositiveInfinity(bound) ? bound : lower + ((bound - lower) * ((rank - below) / (within - below))), lower);
             }
 
             below = within;
             lower = Buckets[i].Bound;
         }
 
-        return double.PositiveInfinity;
+        return (double.PositiveInfinity, lower);
     }
 
     private double Highest(int index)

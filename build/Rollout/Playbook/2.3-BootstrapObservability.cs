@@ -77,7 +77,7 @@ public sealed class BootstrapObservability : PlaybookStep
         var probe = await run.CandidateStack.SnapshotAsync(
             [new ServiceEndpoint("policy-service", "80")], $"rollout-{run.Release}-2.3-{run.Time.GetUtcNow().ToUnixTimeMilliseconds()}", cancellationToken);
         using var traces = new TraceStore(run.Surroundings.TracesApi, run.Time);
-        var found = await traces.FindByRequestIdAsync(probe[0].RequestId, TimeSpan.FromSeconds(30), cancellationToken);
+        var found = await traces.FindByRequestIdAsync(probe[0].RequestId, run.Settings.Duration("Traces.Timeout"), cancellationToken);
         if (found.State != TraceState.Found)
         {
             throw new RolloutException(

@@ -16,11 +16,6 @@ public sealed class ReenableSafeMode : PlaybookStep
 
     protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken)
     {
-        if (run.Journal.Entries.Count == 0)
-        {
-            throw new RolloutException($"No rollout of {run.Release} was begun, so there is nothing to roll back.", $"Look: {run.CommandFor("Status")}", ExitCode.Refused);
-        }
-
         if (!await HasOmsAsync(run, cancellationToken))
         {
             run.Console.Note($"{run.Named(run.Candidate)} has no OMS: there is nothing to fence");

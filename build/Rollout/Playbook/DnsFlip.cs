@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Rollout.Environments;
+using Rollout.Journal;
 
 namespace Rollout.Playbook;
 
@@ -29,17 +30,34 @@ internal static class DnsFlip
     {
         var address = await run.AddressAsync(to, cancellationToken);
         var records = await run.Zone.ReadAsync(run.Hosts, cancellationToken);
-        var before = new JsonObject();
-        foreach (var record in records)
+        if (Unfinished(run, journal.Step, address) is { } before)
         {
-            before[record.Host] = record.Target;
+            // A flip that was killed half-way must, if it fails again, go back to where all hosts were and not to the mixture.
+            records = [.. records.Select(r => before[r.Host]?.GetValue<string>() is { } old ? r with { Target = old } : r)];
+        }
+        else
+        {
+            before = [];
+            foreach (var record in records)
+            {
+                before[record.Host] = record.Target;
+            }
+
+            await journal.IntendAsync("records", new() { ["before"] = before, ["after"] = address });
         }
 
-        await journal.IntendAsync("records", new() { ["before"] = before, ["after"] = address });
         await run.Zone.PointAsync(records, address, cancellationToken);
         journal.Result["address"] = address;
         run.Console.Note($"{records.Count} records written; waiting for every name server");
     }
+
+    // The old targets of the last intent, where it was neither completed nor failed (a failed one has restored them).
+    private static JsonObject? Unfinished(RolloutRun run, string step, string address) =>
+        run.Journal.Last(step, JournalEvent.Intent, "records") is { Data: { } intent } entry
+        && intent["after"]?.GetValue<string>() == address
+        && !run.Journal.Entries.Any(e => e.Sequence > entry.Sequence && e.Step == step && e.Part is null && e.Event is JournalEvent.Done or JournalEvent.Failed or JournalEvent.Undone)
+            ? intent["before"] as JsonObject
+            : null;
 
     public static async Task RequireAsync(RolloutRun run, SlotPlace to, CancellationToken cancellationToken)
     {

@@ -92,6 +92,12 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
 
     private void Guard(RolloutContext context, RolloutRun run)
     {
+        if (run.Journal.Entries.Count == 0 && PlaybookOrder.IsBackward(Name))
+        {
+            throw new RolloutException(
+                $"No rollout of {run.Release} was begun, so there is nothing to roll back. Nothing was changed.", $"Look: {context.CommandFor(nameof(Tools.Status))}", ExitCode.Refused);
+        }
+
         var missing = PlaybookOrder.Before(Name).FirstOrDefault(step => !run.Journal.IsDone(step));
         if (missing is not null)
         {
@@ -123,6 +129,9 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
 /// <summary>A step's way into the journal: intents before effects, parts, evidence, and the facts that later steps read.</summary>
 public sealed class StepJournal(RolloutRun run, string step, CancellationToken cancellationToken)
 {
+    /// <summary>The step's name.</summary>
+    public string Step => step;
+
     /// <summary>What the step's <c>done</c> entry will carry.</summary>
     public JsonObject Result { get; } = [];
 

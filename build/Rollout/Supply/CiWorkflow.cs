@@ -49,7 +49,9 @@ public sealed class CiWorkflow : IDisposable
     {
         if (repository.Split('/') is not [{ Length: > 0 } owner, { Length: > 0 } name])
         {
-            throw new RolloutException($"'{repository}' is not a GitHub repository of the form owner/name.", exitCode: ExitCode.BadSettings);
+            throw new RolloutException(
+                $"'{repository}' is not a GitHub repository of the form owner/name.",
+                exitCode: ExitCode.BadSettings);
         }
 
         (_owner, _name) = (owner, name);
@@ -93,7 +95,9 @@ public sealed class CiWorkflow : IDisposable
             return run;
         }
 
-        var told = run.Conclusion == "success" && jobs.Count > 0 ? jobs : [.. run.Jobs.Where(one => one.Conclusion is not ("success" or "skipped"))];
+        var told = run.Conclusion == "success" && jobs.Count > 0
+            ? jobs
+            : [.. run.Jobs.Where(one => one.Conclusion is not ("success" or "skipped"))];
         var words = told.Select(one => $"job {one.Name}: {one.Conclusion ?? one.Status}"
             + (one.FailedSteps.Count > 0 ? $" at {string.Join(", ", one.FailedSteps.Select(step => $"'{step}'"))}" : string.Empty));
         var missing = jobs.Count == 0 ? [$"job {job}: not in this run"] : Array.Empty<string>();
@@ -147,7 +151,8 @@ public sealed class CiWorkflow : IDisposable
                     uri = new Uri(uri, location);
                     if (uri.Scheme != Uri.UriSchemeHttps && !uri.IsLoopback)
                     {
-                        throw new RolloutException($"The logs of {run.Url} are offered at {uri.Host} without HTTPS; they were not fetched.");
+                        throw new RolloutException(
+                            $"The logs of {run.Url} are offered at {uri.Host} without HTTPS; they were not fetched.");
                     }
 
                     continue;
@@ -162,7 +167,8 @@ public sealed class CiWorkflow : IDisposable
             catch (Exception exception) when (exception is HttpRequestException or IOException
                 || (exception is OperationCanceledException && !cancellationToken.IsCancellationRequested))
             {
-                throw new RolloutException($"The logs of {run.Url} could not be fetched from {uri.Host}: {exception.Message}", innerException: exception);
+                throw new RolloutException(
+                    $"The logs of {run.Url} could not be fetched from {uri.Host}: {exception.Message}", innerException: exception);
             }
         }
 
@@ -194,7 +200,9 @@ public sealed class CiWorkflow : IDisposable
         try
         {
             var request = new WorkflowRunsRequest { HeadSha = commit };
-            var runs = await _github.Actions.Workflows.Runs.ListByWorkflow(_owner, _name, workflowFile, request).WaitAsync(cancellationToken);
+            var runs = await _github.Actions.Workflows.Runs
+                .ListByWorkflow(_owner, _name, workflowFile, request)
+                .WaitAsync(cancellationToken);
             var newest = runs.WorkflowRuns
                 .Where(run => run.HeadSha.Equals(commit, StringComparison.OrdinalIgnoreCase))
                 .OrderByDescending(run => run.RunNumber)
@@ -239,7 +247,9 @@ public sealed class CiWorkflow : IDisposable
             job.Name,
             job.Status.StringValue,
             job.Conclusion?.StringValue,
-            [.. (job.Steps ?? []).Where(step => step.Conclusion?.StringValue is "failure" or "cancelled" or "timed_out").Select(step => step.Name)]))]);
+            [.. (job.Steps ?? [])
+                .Where(step => step.Conclusion?.StringValue is "failure" or "cancelled" or "timed_out")
+                .Select(step => step.Name)]))]);
 
     /// <summary>What went wrong between GitHub and us, and whether it may pass by itself; null for what is not GitHub's doing.</summary>
     private static (RolloutException Error, bool Passes)? Trouble(Exception exception, CancellationToken cancellationToken)
@@ -251,7 +261,8 @@ public sealed class CiWorkflow : IDisposable
                 "Give a GitHub token of its own, or wait until then.",
                 false),
             SecondaryRateLimitExceededException or AbuseException => ("GitHub asks to slow down.", null, true),
-            AuthorizationException => ("GitHub refuses the token.", "Give a token that may read actions and contents of the repository.", false),
+            AuthorizationException =>
+                ("GitHub refuses the token.", "Give a token that may read actions and contents of the repository.", false),
             ApiException api when (int)api.StatusCode >= 500 || api.StatusCode == HttpStatusCode.TooManyRequests =>
                 ($"GitHub answered HTTP {(int)api.StatusCode}.", null, true),
             ApiException api => ($"GitHub answered HTTP {(int)api.StatusCode}: {api.Message}", null, false),

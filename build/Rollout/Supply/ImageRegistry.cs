@@ -14,7 +14,8 @@ namespace Rollout.Supply;
 /// for many images at once; a token is asked for once and used for every image it opens.
 /// </summary>
 /// <param name="token">
-/// <c>user:password</c>, or a token alone, which is sent as the password of the user <c>token</c>. It goes to the registry or to the token service the
+/// <c>user:password</c>, or a token alone, which is sent as the password of the user <c>token</c>. It goes to the registry or to
+/// the token service the
 /// registry names, where that is of the same site. Null asks as anybody.
 /// </param>
 /// <param name="time">Judges the age of tokens and times repeated requests.</param>
@@ -56,7 +57,9 @@ public sealed class ImageRegistry(Secret? token, TimeProvider time) : IDisposabl
     /// The digest of the manifest or index that the reference stands for, <c>sha256:…</c>, computed from the registry's own bytes and
     /// compared with what the registry claims. An index must offer <c>linux/amd64</c>.
     /// </summary>
-    /// <exception cref="RolloutException">The tag is missing, access is denied, the registry is unreachable, or its bytes contradict its digest.</exception>
+    /// <exception cref="RolloutException">
+    /// The tag is missing, access is denied, the registry is unreachable, or its bytes contradict its digest.
+    /// </exception>
     public async Task<string> ResolveDigestAsync(ImageReference image, CancellationToken cancellationToken)
     {
         var wanted = image.Digest ?? image.Tag;
@@ -137,7 +140,8 @@ public sealed class ImageRegistry(Secret? token, TimeProvider time) : IDisposabl
 
         if (realmUri.Scheme != Uri.UriSchemeHttps && !realmUri.IsLoopback)
         {
-            throw new RolloutException($"Registry {image.Registry} sends to {realmUri} for a token, which is not HTTPS; nothing was sent there.");
+            throw new RolloutException(
+                $"Registry {image.Registry} sends to {realmUri} for a token, which is not HTTPS; nothing was sent there.");
         }
 
         return await tokens.OnceAsync(
@@ -151,11 +155,16 @@ public sealed class ImageRegistry(Secret? token, TimeProvider time) : IDisposabl
                 var separator = realmUri.Query.Length > 0 ? "&" : "?";
                 var credentials = token is not null && SameSite(image.Registry, realmUri) ? Credentials(token) : null;
                 var answer = await SendAsync(
-                    image, HttpMethod.Get, new Uri(realmUri.AbsoluteUri + separator + string.Join('&', query)), credentials, cancellationToken);
+                    image,
+                    HttpMethod.Get,
+                    new Uri(realmUri.AbsoluteUri + separator + string.Join('&', query)),
+                    credentials,
+                    cancellationToken);
                 return answer.Status == HttpStatusCode.OK
                     ? Granted(image, realmUri, answer.Body)
                     : throw new RolloutException(
-                        $"Image {image}: {realmUri.Host} gave no token (HTTP {(int)answer.Status}{Reason(answer)}). Access is denied or the repository is missing; "
+                        $"Image {image}: {realmUri.Host} gave no token (HTTP {(int)answer.Status}{Reason(answer)}). "
+                            + "Access is denied or the repository is missing; "
                             + "a registry does not say which.",
                         credentials is null && token is not null
                             ? $"The registry token was not sent, because {realmUri.Host} is of another site than {image.Registry}."
@@ -209,7 +218,8 @@ public sealed class ImageRegistry(Secret? token, TimeProvider time) : IDisposabl
                 }
                 catch (HttpRequestException exception)
                 {
-                    return new Answer { Unreachable = Innermost(exception), Again = exception.HttpRequestError != HttpRequestError.SecureConnectionError };
+                    var again = exception.HttpRequestError != HttpRequestError.SecureConnectionError;
+                    return new Answer { Unreachable = Innermost(exception), Again = again };
                 }
                 catch (OperationCanceledException) when (!attempt.IsCancellationRequested)
                 {
@@ -239,7 +249,8 @@ public sealed class ImageRegistry(Secret? token, TimeProvider time) : IDisposabl
             // Another algorithm than the one we compute cannot be compared; then the bytes alone count.
             Digest = digest is not null && ImageReference.DigestGrammar().IsMatch(digest) ? digest : null,
             Challenges = [.. response.Headers.WwwAuthenticate],
-            Again = response.StatusCode is HttpStatusCode.TooManyRequests or HttpStatusCode.RequestTimeout or >= HttpStatusCode.InternalServerError
+            Again = response.StatusCode is HttpStatusCode.TooManyRequests
+                or HttpStatusCode.RequestTimeout or >= HttpStatusCode.InternalServerError
                 && !(wait > LongestWait),
             Wait = wait < TimeSpan.Zero ? TimeSpan.Zero : wait,
         };
@@ -251,16 +262,20 @@ public sealed class ImageRegistry(Secret? token, TimeProvider time) : IDisposabl
         return answer.Status switch
         {
             HttpStatusCode.NotFound when code == "NAME_UNKNOWN" => new RolloutException(
-                $"Image {image}: {image.Registry} knows no repository {image.Repository}, or hides it; a registry does not say which{Reason(answer)}.",
+                $"Image {image}: {image.Registry} knows no repository {image.Repository}, "
+                    + $"or hides it; a registry does not say which{Reason(answer)}.",
                 "Check the image's name, and whether the registry token may read it."),
             HttpStatusCode.NotFound => new RolloutException(
-                $"Image {image}: {(image.Digest is null ? $"the tag {image.Tag}" : "the digest")} is missing in {image.Registry}/{image.Repository}{Reason(answer)}.",
+                $"Image {image}: {(image.Digest is null ? $"the tag {image.Tag}" : "the digest")} "
+                    + $"is missing in {image.Registry}/{image.Repository}{Reason(answer)}.",
                 "Build and push the image for this release first."),
             HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden => new RolloutException(
-                $"Image {image}: access is denied or the image is missing; a registry does not say which (HTTP {(int)answer.Status}{Reason(answer)}).",
+                $"Image {image}: access is denied or the image is missing; "
+                    + $"a registry does not say which (HTTP {(int)answer.Status}{Reason(answer)}).",
                 "Check the registry token and the image's name."),
             HttpStatusCode.TooManyRequests => new RolloutException(
-                $"Image {image}: {image.Registry} limits the number of requests{Reason(answer)}.", "Wait, or give a registry token with a larger limit."),
+                $"Image {image}: {image.Registry} limits the number of requests{Reason(answer)}.",
+                "Wait, or give a registry token with a larger limit."),
             _ => new RolloutException($"Image {image}: {image.Registry} answered HTTP {(int)answer.Status}{Reason(answer)}."),
         };
     }
@@ -290,7 +305,8 @@ public sealed class ImageRegistry(Secret? token, TimeProvider time) : IDisposabl
         }
         catch (JsonException exception)
         {
-            throw new RolloutException($"Image {image}: the registry's manifest is not JSON: {exception.Message}", innerException: exception);
+            throw new RolloutException(
+                $"Image {image}: the registry's manifest is not JSON: {exception.Message}", innerException: exception);
         }
     }
 
@@ -336,7 +352,9 @@ public sealed class ImageRegistry(Secret? token, TimeProvider time) : IDisposabl
         return secure.IsLoopback ? new Uri($"http://{host}/") : secure;
     }
 
-    /// <summary>Whether the registry's credentials may be sent to this token service: its own host, or one under the same parent domain.</summary>
+    /// <summary>
+    /// Whether the registry's credentials may be sent to this token service: its own host, or one under the same parent domain.
+    /// </summary>
     private static bool SameSite(string registry, Uri realm)
     {
         var own = BaseAddress(registry);

@@ -47,10 +47,13 @@ public sealed class PlatformCheckout(string directory, CommandRunner commands)
             $"Create and push the tag, or fetch it: git -C {_directory} fetch --tags");
     }
 
-    /// <summary>Files in the directory that differ from the commit: changed, staged, removed or not tracked; ignored files are not among them.</summary>
+    /// <summary>
+    /// Files in the directory that differ from the commit: changed, staged, removed or not tracked; ignored files are not among them.
+    /// </summary>
     public async Task<IReadOnlyList<string>> DirtyFilesAsync(CancellationToken cancellationToken = default)
     {
-        var status = (await GitAsync(cancellationToken, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--", ".")).OrThrow();
+        var status = (await GitAsync(
+            cancellationToken, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--", ".")).OrThrow();
         var root = Root();
         return
         [
@@ -104,7 +107,10 @@ public sealed class PlatformCheckout(string directory, CommandRunner commands)
                 Field("version") ?? throw new RolloutException($"'{file}' has no version."),
                 Field("appVersion"));
 
-            string? Field(string name) => fields.Children.TryGetValue(name, out var node) && node is YamlScalarNode { Value.Length: > 0 } scalar ? scalar.Value : null;
+            string? Field(string name) =>
+                fields.Children.TryGetValue(name, out var node) && node is YamlScalarNode { Value.Length: > 0 } scalar
+                    ? scalar.Value
+                    : null;
         }
         catch (FileNotFoundException exception)
         {
@@ -117,7 +123,8 @@ public sealed class PlatformCheckout(string directory, CommandRunner commands)
     }
 
     /// <summary>
-    /// <c>sha256:…</c> over every file below a folder: its relative path with slashes, length and bytes, in ordinal order of the paths. A link
+    /// <c>sha256:…</c> over every file below a folder: its relative path with slashes, length and bytes, in ordinal order of the
+    /// paths. A link
     /// counts as its target's name and is not followed. Equal digests mean equal trees, whatever the machine or file times.
     /// </summary>
     /// <exception cref="RolloutException">There is no such folder.</exception>
@@ -165,7 +172,9 @@ public sealed class PlatformCheckout(string directory, CommandRunner commands)
     private string Existing(string path)
     {
         var folder = Path.Combine(_directory, path);
-        return Directory.Exists(folder) ? folder : throw new RolloutException($"There is no folder '{path}' in the platform checkout {_directory}.");
+        return Directory.Exists(folder)
+            ? folder
+            : throw new RolloutException($"There is no folder '{path}' in the platform checkout {_directory}.");
     }
 
     private string Relative(string path) => Path.GetRelativePath(_directory, Path.Combine(_directory, path)).Replace('\\', '/');

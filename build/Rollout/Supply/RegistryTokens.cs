@@ -3,7 +3,9 @@ using System.Text;
 
 namespace Rollout.Supply;
 
-/// <summary>What one registry has granted so far: a header per repository, and the newest one for repositories not asked about yet.</summary>
+/// <summary>
+/// What one registry has granted so far: a header per repository, and the newest one for repositories not asked about yet.
+/// </summary>
 internal sealed class RegistryTokens(TimeProvider time) : IDisposable
 {
     private readonly SemaphoreSlim _asking = new(1);
@@ -25,7 +27,8 @@ internal sealed class RegistryTokens(TimeProvider time) : IDisposable
     {
         lock (_grants)
         {
-            _newest = _grants[repository] = new Grant(header, lifetime is null ? DateTimeOffset.MaxValue : time.GetUtcNow() + lifetime.Value);
+            _newest = _grants[repository] =
+                new Grant(header, lifetime is null ? DateTimeOffset.MaxValue : time.GetUtcNow() + lifetime.Value);
             return header;
         }
     }
@@ -58,7 +61,9 @@ internal sealed class RegistryTokens(TimeProvider time) : IDisposable
 
     public void Dispose() => _asking.Dispose();
 
-    /// <summary>The <c>name="value"</c> pairs of a challenge; a comma inside quotes belongs to the value (RFC 9110, section 11.2).</summary>
+    /// <summary>
+    /// The <c>name="value"</c> pairs of a challenge; a comma inside quotes belongs to the value (RFC 9110, section 11.2).
+    /// </summary>
     public static IReadOnlyDictionary<string, string> Parameters(string text)
     {
         var parameters = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);

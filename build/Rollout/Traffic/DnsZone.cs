@@ -87,12 +87,15 @@ public sealed class DnsZone : IDisposable
     /// not written, so a flip that was cut off can be repeated with the records as they were before it. Returns when the API says
     /// so; the name servers follow within a minute or two (<see cref="NameServers"/>).
     /// </summary>
-    /// <param name="current">The records as the journal has them: what the zone is compared with before, and restored to on failure.</param>
+    /// <param name="current">
+    /// The records as the journal has them: what the zone is compared with before, and restored to on failure.
+    /// </param>
     /// <param name="address">An IPv4 address.</param>
     /// <param name="cancellationToken">Stops the flip; the hosts already moved are moved back before this returns.</param>
     /// <exception cref="RolloutException">
     /// Nothing was written (somebody else changed a record), or all hosts are back where <paramref name="current"/> says, with
-    /// <see cref="ExitCode.Interrupted"/> when cancelled; with <see cref="ExitCode.Held"/> some are not, and the message says where each is.
+    /// <see cref="ExitCode.Interrupted"/> when cancelled; with <see cref="ExitCode.Held"/> some are not, and the message says where
+    /// each is.
     /// </exception>
     public async Task PointAsync(IReadOnlyList<HostRecord> current, string address, CancellationToken cancellationToken)
     {
@@ -206,7 +209,9 @@ public sealed class DnsZone : IDisposable
         try
         {
             var seen = await ReadAsync([.. current.Select(record => record.Host)], cancellationToken);
-            return [.. seen.Where(record => record.Target != address).Select(record => $"{record.Host} reads {record.Target} after {address} was written")];
+            return [.. seen
+                .Where(record => record.Target != address)
+                .Select(record => $"{record.Host} reads {record.Target} after {address} was written")];
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
@@ -292,7 +297,9 @@ public sealed class DnsZone : IDisposable
         }
 
         var where = strays
-            .GroupBy(record => targets is null ? "in an unknown place" : targets.TryGetValue(record.RecordId, out var target) ? $"at {target}" : "gone")
+            .GroupBy(record => targets is null
+                ? "in an unknown place"
+                : targets.TryGetValue(record.RecordId, out var target) ? $"at {target}" : "gone")
             .Select(group => $"{group.Key}: {string.Join(", ", group.Select(record => $"{record.Host} (before: {record.Target})"))}");
         throw new RolloutException(
             $"{cause}. Moving the hosts back is incomplete{(trouble.Length > 0 ? $" ({trouble.TrimEnd('.')})" : string.Empty)}; "
@@ -385,6 +392,8 @@ public sealed class DnsZone : IDisposable
     private static string Before(IReadOnlyList<HostRecord> current)
     {
         var verb = current.Count == 1 ? "points" : "point";
-        return current.Select(record => record.Target).Distinct().ToList() is [var one] ? $"{verb} to {one}" : $"{verb} where they did before";
+        return current.Select(record => record.Target).Distinct().ToList() is [var one]
+            ? $"{verb} to {one}"
+            : $"{verb} where they did before";
     }
 }

@@ -12,7 +12,8 @@ public static class HardenedHeaders
     private const string Annotation = "nginx.ingress.kubernetes.io/configuration-snippet";
 
     /// <summary>
-    /// The headers that <c>more_set_headers</c> in the Ingress's <c>configuration-snippet</c> sets; names in any case. An empty value is a header
+    /// The headers that <c>more_set_headers</c> in the Ingress's <c>configuration-snippet</c> sets; names in any case. An empty
+    /// value is a header
     /// that the snippet removes. Empty when the Ingress has no snippet.
     /// </summary>
     /// <param name="ingress">The Ingress as the Kubernetes API gives it.</param>
@@ -49,7 +50,9 @@ public static class HardenedHeaders
         return headers;
     }
 
-    /// <summary>Each difference as a sentence that names host, header, what was expected and what was seen; empty when all is as promised.</summary>
+    /// <summary>
+    /// Each difference as a sentence that names host, header, what was expected and what was seen; empty when all is as promised.
+    /// </summary>
     public static IReadOnlyList<string> Compare(string host, IReadOnlyDictionary<string, string> expected, HostProbeResult seen)
     {
         if (seen.Error is not null)
@@ -77,7 +80,9 @@ public static class HardenedHeaders
 
     private static string Quoted(string? value) => value is null ? "absent" : $"'{value}'";
 
-    /// <summary>Splits nginx configuration into directives of words: quotes, backslashes, comments; blocks are taken apart like directives.</summary>
+    /// <summary>
+    /// Splits nginx configuration into directives of words: quotes, backslashes, comments; blocks are taken apart like directives.
+    /// </summary>
     private static IEnumerable<IReadOnlyList<string>> Directives(string text)
     {
         var words = new List<string>();

@@ -55,7 +55,8 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
             ConnectCallback = async (_, token) => await ConnectAsync(address, token),
         };
         using var http = new HttpClient(handler) { Timeout = AnswerTime };
-        using var request = new HttpRequestMessage(HttpMethod.Get, new Uri($"https://{host}:{httpsPort}{(path.StartsWith('/') ? path : "/" + path)}"));
+        using var request =
+            new HttpRequestMessage(HttpMethod.Get, new Uri($"https://{host}:{httpsPort}{(path.StartsWith('/') ? path : "/" + path)}"));
         request.Headers.Host = host;
         request.Headers.UserAgent.ParseAdd("aether-rollout");
         try
@@ -137,7 +138,10 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
         response.Headers.NonValidated
             .Concat(response.Content.Headers.NonValidated)
             .GroupBy(header => header.Key, StringComparer.OrdinalIgnoreCase)
-            .ToDictionary(group => group.Key, group => string.Join(", ", group.SelectMany(header => header.Value)), StringComparer.OrdinalIgnoreCase);
+            .ToDictionary(
+                group => group.Key,
+                group => string.Join(", ", group.SelectMany(header => header.Value)),
+                StringComparer.OrdinalIgnoreCase);
 
     private string Words(HttpRequestException exception, string address)
     {
@@ -150,7 +154,8 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
         return innermost switch
         {
             SocketException socket => $"{address}:{httpsPort} cannot be reached: {socket.Message}",
-            _ when exception.InnerException is AuthenticationException => $"the TLS handshake with {address}:{httpsPort} failed: {innermost.Message}",
+            _ when exception.InnerException is AuthenticationException =>
+                $"the TLS handshake with {address}:{httpsPort} failed: {innermost.Message}",
             _ => $"{address}:{httpsPort} gave no HTTP answer: {innermost.Message}",
         };
     }
@@ -193,7 +198,10 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
 
         private static string Names(X509Certificate2 certificate)
         {
-            var names = certificate.Extensions.OfType<X509SubjectAlternativeNameExtension>().SelectMany(names => names.EnumerateDnsNames()).ToList();
+            var names = certificate.Extensions
+                .OfType<X509SubjectAlternativeNameExtension>()
+                .SelectMany(names => names.EnumerateDnsNames())
+                .ToList();
             return names.Count > 0 ? string.Join(", ", names) : "no host";
         }
 
@@ -204,7 +212,9 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
             if (flags.HasFlag(X509ChainStatusFlags.NotTimeValid))
             {
                 var now = chain!.ChainPolicy.VerificationTime;
-                var outdated = chain.ChainElements.Select(element => element.Certificate).FirstOrDefault(link => link.NotAfter < now || link.NotBefore > now);
+                var outdated = chain.ChainElements
+                    .Select(element => element.Certificate)
+                    .FirstOrDefault(link => link.NotAfter < now || link.NotBefore > now);
                 var whose = outdated is null || outdated.Equals(certificate) ? string.Empty : $"rests on {outdated.Subject}, which ";
                 yield return outdated is not null && outdated.NotBefore > now
                     ? $"{whose}is not valid before {outdated.NotBefore.ToUniversalTime():u}"
@@ -216,7 +226,8 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
                 yield return $"is not signed by an authority that is trusted here (issuer: {certificate.Issuer})";
             }
 
-            const X509ChainStatusFlags told = X509ChainStatusFlags.NotTimeValid | X509ChainStatusFlags.UntrustedRoot | X509ChainStatusFlags.PartialChain;
+            const X509ChainStatusFlags told =
+                X509ChainStatusFlags.NotTimeValid | X509ChainStatusFlags.UntrustedRoot | X509ChainStatusFlags.PartialChain;
             foreach (var other in statuses.Where(status => (status.Status & ~told) != 0))
             {
                 yield return $"is refused: {other.StatusInformation.Trim()}";

@@ -170,7 +170,8 @@ internal sealed class LinodeDomains : IDisposable
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
-            return new Reply($"The Linode API at {_api} gave no answer within {AnswerTime.TotalSeconds:0} s") { Again = true, Doubtful = true };
+            var problem = $"The Linode API at {_api} gave no answer within {AnswerTime.TotalSeconds:0} s";
+            return new Reply(problem) { Again = true, Doubtful = true };
         }
     }
 
@@ -190,7 +191,8 @@ internal sealed class LinodeDomains : IDisposable
             + (reasons.Length > 0 ? $": {reasons}" : json is null && text.Length > 0 ? " with a page that is not JSON" : string.Empty);
         var again = status switch
         {
-            HttpStatusCode.RequestTimeout or HttpStatusCode.TooManyRequests or HttpStatusCode.BadGateway or HttpStatusCode.GatewayTimeout => true,
+            HttpStatusCode.RequestTimeout or HttpStatusCode.TooManyRequests
+                or HttpStatusCode.BadGateway or HttpStatusCode.GatewayTimeout => true,
             HttpStatusCode.ServiceUnavailable => !response.Headers.Contains("X-Maintenance-Mode"),
             HttpStatusCode.BadRequest => json is null || reasons.Contains("Linode busy", StringComparison.OrdinalIgnoreCase),
             _ => false,

@@ -26,7 +26,9 @@ public sealed class NameServers(IReadOnlyList<string> servers, TimeProvider time
     private static readonly TimeSpan FurtherPause = TimeSpan.FromMilliseconds(1750);
 
     /// <summary>Waits until every server answers every host with exactly this address, over UDP and TCP.</summary>
-    /// <exception cref="RolloutException">The time is up, and the message says which server answers what; or no server could be found.</exception>
+    /// <exception cref="RolloutException">
+    /// The time is up, and the message says which server answers what; or no server could be found.
+    /// </exception>
     public async Task WaitUntilAllAnswerAsync(
         IReadOnlyCollection<string> hosts, string address, TimeSpan timeout, CancellationToken cancellationToken)
     {
@@ -109,8 +111,10 @@ public sealed class NameServers(IReadOnlyList<string> servers, TimeProvider time
         async Task<IReadOnlyList<Authority>> DiscoverAsync(string host)
         {
             var lookup = Resolver();
-            for (var zone = host; zone.Contains('.', StringComparison.Ordinal); zone = zone[(zone.IndexOf('.', StringComparison.Ordinal) + 1)..])
+            var labels = host.Split('.');
+            for (var i = 0; i < labels.Length - 1; i++)
             {
+                var zone = string.Join('.', labels[i..]);
                 var found = await RememberAsync(zone, async () =>
                     await ResolveAsync(await NameServersOfAsync(lookup, zone, cancellationToken), cancellationToken));
                 if (found.Count > 0)
@@ -120,20 +124,26 @@ public sealed class NameServers(IReadOnlyList<string> servers, TimeProvider time
             }
 
             throw new RolloutException(
-                $"No NS records were found for {host} or any zone above it.", "Name the servers in the settings, or check the machine's resolver.");
+                $"No NS records were found for {host} or any zone above it.",
+                "Name the servers in the settings, or check the machine's resolver.");
         }
     }
 
-    private static async Task<IReadOnlyList<string>> NameServersOfAsync(LookupClient lookup, string zone, CancellationToken cancellationToken)
+    private static async Task<IReadOnlyList<string>> NameServersOfAsync(
+        LookupClient lookup, string zone, CancellationToken cancellationToken)
     {
         try
         {
             var answer = await lookup.QueryAsync(zone, QueryType.NS, QueryClass.IN, cancellationToken);
-            return [.. answer.Answers.NsRecords().Where(record => Plain(record.DomainName) == zone).Select(record => Plain(record.NSDName))];
+            return [.. answer.Answers
+                .NsRecords()
+                .Where(record => Plain(record.DomainName) == zone)
+                .Select(record => Plain(record.NSDName))];
         }
         catch (DnsResponseException exception)
         {
-            throw new RolloutException($"The name servers of {zone} could not be looked up: {exception.Message}.", innerException: exception);
+            throw new RolloutException(
+                $"The name servers of {zone} could not be looked up: {exception.Message}.", innerException: exception);
         }
     }
 
@@ -149,10 +159,13 @@ public sealed class NameServers(IReadOnlyList<string> servers, TimeProvider time
             }
 
             var colon = name.LastIndexOf(':');
-            var port = colon < 0 ? 53 : int.TryParse(name[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
+            var port = colon < 0
+                ? 53
+                : int.TryParse(name[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
             if (port is < 1 or > 65535)
             {
-                throw new RolloutException($"The name server '{name}' is neither a name nor an address with a port.", exitCode: ExitCode.BadSettings);
+                throw new RolloutException(
+                    $"The name server '{name}' is neither a name nor an address with a port.", exitCode: ExitCode.BadSettings);
             }
 
             var addresses = await AddressesAsync(colon < 0 ? name : name[..colon], cancellationToken);
@@ -178,12 +191,14 @@ public sealed class NameServers(IReadOnlyList<string> servers, TimeProvider time
             var lookup = Resolver();
             var v4 = await lookup.QueryAsync(name, QueryType.A, QueryClass.IN, cancellationToken);
             var v6 = await lookup.QueryAsync(name, QueryType.AAAA, QueryClass.IN, cancellationToken);
-            IReadOnlyList<IPAddress> addresses = [.. v4.Answers.Concat(v6.Answers).OfType<AddressRecord>().Select(record => record.Address)];
+            IReadOnlyList<IPAddress> addresses =
+                [.. v4.Answers.Concat(v6.Answers).OfType<AddressRecord>().Select(record => record.Address)];
             return addresses.Count > 0 ? addresses : throw new RolloutException($"The name server {name} has no address.");
         }
         catch (Exception exception) when (exception is SocketException or DnsResponseException)
         {
-            throw new RolloutException($"The address of the name server {name} could not be found: {exception.Message}.", innerException: exception);
+            throw new RolloutException(
+                $"The address of the name server {name} could not be found: {exception.Message}.", innerException: exception);
         }
     }
 

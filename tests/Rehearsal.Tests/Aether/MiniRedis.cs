@@ -44,7 +44,7 @@ internal sealed class MiniRedis : IAsyncDisposable
         await _accepting;
     }
 
-    private static string Bulk(string? value) => value is null ? "$-1\r\n" : $"${Encoding.UTF8.GetByteCount(value)}\r\n{value}\r\n";
+    private static string Bulk(string? value) => value is null ? "$-1\r\n" : $"${value.Length}\r\n{value}\r\n";
 
     private static async Task<List<string>?> ReadAsync(StreamReader reader)
     {

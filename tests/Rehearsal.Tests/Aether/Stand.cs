@@ -181,6 +181,9 @@ internal sealed class Stand : IAsyncDisposable
         foreach (var pod in _pods)
         {
             await pod.DisposeAsync();
+
+            // NUnit shows it with the test's failure, and there only.
+            await TestContext.Out.WriteLineAsync($"--- {pod.Start.PodName} ({pod.Start.Namespace})\n{pod.Log}");
         }
 
         await StandIn.DisposeAsync();

@@ -53,7 +53,7 @@ internal sealed class ClusterUnderTest : IAsyncDisposable
         cluster._controllers.Start();
         if (cluster.Store.Get(new ObjectKey("", "namespaces", null, "test")) is null)
         {
-            cluster.Create("""{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"test"},"spec":{"finalizers":["kubernetes"]}}""");
+            cluster.Create("""{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"test"}}""");
         }
 
         return cluster;
@@ -150,7 +150,7 @@ internal sealed class ClusterUnderTest : IAsyncDisposable
 
     private ClusterControllers Compose() => new(
         Store,
-        new ControllersOptions { Directory = NodeDirectory, Images = Image, Complain = Complaints.Enqueue, CertificateAuthority = () => "PEM" },
+        new ControllersOptions { Directory = NodeDirectory, Images = Image, Complain = Complaints.Enqueue },
         _time);
 
     private ContainerImage? Image(string image) => MissingImages.ContainsKey(image) ? null : async (start, _) =>

@@ -177,8 +177,9 @@ public sealed class EdgeTests
         Assert.That((await GetAsync(Oms)).Status, Is.EqualTo(HttpStatusCode.NotFound));
         _place.Faults.ClearAll();
         _place.Faults.Set("edge-missing-header", $"blue:{Oms}");
-        Assert.That((await GetAsync(Oms)).Headers.Keys, Does.Contain("Content-Security-Policy").And.Not.Contains("X-Frame-Options: DENY"));
-        Assert.That((await GetAsync(Oms)).Headers["X-Frame-Options"], Is.EqualTo("SAMEORIGIN"));
+        var incomplete = await GetAsync(Oms);
+        Assert.That(incomplete.Headers["X-Frame-Options"], Is.EqualTo("SAMEORIGIN"), "the first header of the snippet is missing");
+        Assert.That(incomplete.Headers.Keys, Does.Contain("Content-Security-Policy"));
         _place.Faults.Set("edge-wrong-certificate", $"blue:{Oms}");
         Assert.That((await GetAsync(Oms)).Certificate!.Subject, Does.Contain("Fake"));
     }
@@ -292,8 +293,9 @@ public sealed class EdgeTests
             {
                 RemoteCertificateValidationCallback = (_, certificate, _, _) =>
                 {
+                    // Which certificate it was is what the tests look at, so every one is let through.
                     seen = X509CertificateLoader.LoadCertificate(certificate!.GetRawCertData());
-                    return true;
+                    return seen.RawData.Length > 0;
                 },
             },
         });

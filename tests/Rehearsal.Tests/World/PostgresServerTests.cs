@@ -6,27 +6,29 @@ namespace Rehearsal.Tests.World;
 
 public sealed class PostgresServerTests
 {
+    private const string Password = "postgres-secret";
+
     [Test]
-    public async Task A_server_keeps_its_data_port_and_password_over_a_restart_and_over_a_kill()
+    public async Task A_server_keeps_its_data_and_port_over_a_restart_and_over_a_kill()
     {
         using var place = new TestPlace();
-        string dsn;
-        await using (var server = await PostgresServer.StartAsync(place.LivePlace, null, CancellationToken.None))
+        System.Net.IPEndPoint address;
+        await using (var server = await PostgresServer.StartAsync(place.LivePlace, null, Password, CancellationToken.None))
         {
-            dsn = server.Uri("postgres");
+            address = server.Address;
             await ExecuteAsync(server, "CREATE TABLE kept(value int); INSERT INTO kept VALUES (42)");
         }
 
-        await using (var server = await PostgresServer.StartAsync(place.LivePlace, null, CancellationToken.None))
+        await using (var server = await PostgresServer.StartAsync(place.LivePlace, null, Password, CancellationToken.None))
         {
-            Assert.That(server.Uri("postgres"), Is.EqualTo(dsn), "address and password after a clean stop");
+            Assert.That(server.Address, Is.EqualTo(address), "after a clean stop");
             Assert.That(await ExecuteAsync(server, "SELECT value FROM kept"), Is.EqualTo(42));
             using var postmaster = Process.GetProcessById(Convert.ToInt32(await ExecuteAsync(server, PostmasterPid), System.Globalization.CultureInfo.InvariantCulture));
             postmaster.Kill();
             await postmaster.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(10));
         }
 
-        await using (var server = await PostgresServer.StartAsync(place.LivePlace, null, CancellationToken.None))
+        await using (var server = await PostgresServer.StartAsync(place.LivePlace, null, Password, CancellationToken.None))
         {
             Assert.That(await ExecuteAsync(server, "SELECT value FROM kept"), Is.EqualTo(42), "after the server was killed");
         }
@@ -36,7 +38,7 @@ public sealed class PostgresServerTests
     public async Task A_wrong_password_is_refused()
     {
         using var place = new TestPlace();
-        await using var server = await PostgresServer.StartAsync(place.LivePlace, null, CancellationToken.None);
+        await using var server = await PostgresServer.StartAsync(place.LivePlace, null, Password, CancellationToken.None);
         Assert.That(async () => await ExecuteAsync(server, "SELECT 1", "wrong"), Throws.InstanceOf<PostgresException>().With.Property("SqlState").EqualTo("28P01"));
     }
 
@@ -45,7 +47,7 @@ public sealed class PostgresServerTests
     {
         using var place = new TestPlace();
         Assert.That(
-            async () => await PostgresServer.StartAsync(place.LivePlace, place.Directory, CancellationToken.None),
+            async () => await PostgresServer.StartAsync(place.LivePlace, place.Directory, Password, CancellationToken.None),
             Throws.InstanceOf<FileNotFoundException>().With.Message.Contains("initdb"));
     }
 
@@ -59,7 +61,7 @@ public sealed class PostgresServerTests
             Host = "127.0.0.1",
             Port = server.Address.Port,
             Username = PostgresServer.User,
-            Password = password ?? server.Password,
+            Password = password ?? Password,
             Database = "postgres",
             Pooling = false,
         }.ConnectionString);

@@ -69,8 +69,8 @@ public sealed class RolloutJournalTests
         var one = await OpenAsync();
         var two = await OpenAsync();
         await one.AppendAsync("TagRelease", JournalEvent.Started, null, null, default);
-        var error = Assert.ThrowsAsync<RolloutException>(() => two.AppendAsync("TagRelease", JournalEvent.Started, null, null, default));
-        Assert.That(error.ExitCode, Is.EqualTo(ExitCode.Refused));
+        var error = await Assert.ThrowsAsync<RolloutException>(() => two.AppendAsync("TagRelease", JournalEvent.Started, null, null, default));
+        Assert.That(error!.ExitCode, Is.EqualTo(ExitCode.Refused));
         Assert.That((await OpenAsync()).Entries, Has.Count.EqualTo(1));
     }
 

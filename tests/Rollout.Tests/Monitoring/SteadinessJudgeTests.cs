@@ -23,7 +23,8 @@ public sealed class SteadinessJudgeTests
         yield return Case("within the absolute limit, but live has none", Verdict.Failed, "ErrorRatio", Calm, With(new Load("fees-service", 1000, 8)));
         yield return Case("both fail alike", Verdict.Inconclusive, "LiveBreachesToo", With(new Load("fees-service", 200, 10)), With(new Load("fees-service", 200, 10)));
         yield return Case("two errors of forty may be chance", Verdict.Inconclusive, "TooFewErrors", Calm, With(new Load("fees-service", 40, 2)));
-        yield return Case("a policy service above its SLO", Verdict.Failed, "LatencySlo", With(new Load("policy-service", 200, 0, 0.19)), With(new Load("policy-service", 200, 0, 0.24)));
+        yield return Case("a policy service above its SLO, no baseline", Verdict.Failed, "LatencySlo", null, With(new Load("policy-service", 200, 0, 0.4)));
+        yield return Case("in the bucket that holds the SLO, as live is", Verdict.Successful, "Steady", With(new Load("policy-service", 200, 0, 0.11)), With(new Load("policy-service", 200, 0, 0.12)));
         yield return Case("an OMS above its SLO", Verdict.Failed, "LatencyWorseThanLive", Calm, With(new Load("oms-service", 200, 0, 0.7)));
         yield return Case("above the SLO on both sides", Verdict.Inconclusive, "LiveBreachesToo", With(new Load("risk-service", 200, 0, 0.4)), With(new Load("risk-service", 200, 0, 0.4)));
         yield return Case("a service without SLO much slower than live", Verdict.Failed, "LatencyWorseThanLive", Calm, With(new Load("fees-service", 200, 0, 0.9)));

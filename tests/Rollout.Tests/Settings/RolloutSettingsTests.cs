@@ -150,7 +150,7 @@ public sealed class RolloutSettingsTests
     });
 
     private RolloutException Refused(Dictionary<string, string?> arguments, Dictionary<string, string?>? variables = null) =>
-        Assert.Throws<RolloutException>(() => Resolve(arguments, variables ?? []));
+        Assert.Throws<RolloutException>(() => Resolve(arguments, variables ?? []))!;
 
     private RolloutSettings Resolve(Dictionary<string, string?> arguments, Dictionary<string, string?> variables) =>
         RolloutSettings.Resolve(arguments, variables, _root);

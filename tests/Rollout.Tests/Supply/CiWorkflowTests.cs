@@ -45,8 +45,12 @@ public sealed class CiWorkflowTests
 
         Assert.That((run.Id, run.Attempt, run.HeadSha, run.Status, run.Conclusion), Is.EqualTo((12L, 3, Commit, "completed", "success")));
         Assert.That(run.Url, Is.EqualTo("https://github.example/aether/platform/actions/runs/12"));
-        Assert.That(run.Jobs.Select(job => (job.Name, job.Conclusion)), Is.EqualTo(new[] { ("verify", "success"), ("publish", "skipped") }));
-        Assert.That(_server.Calls.First().ToString(), Is.EqualTo($"GET /api/v3/repos/aether/platform/actions/workflows/ci.yaml/runs?head_sha={Commit}"));
+        Assert.That(
+            run.Jobs.Select(job => (job.Name, job.Conclusion)),
+            Is.EqualTo(new[] { ("verify", "success"), ("publish", "skipped") }));
+        Assert.That(
+            _server.Calls.First().ToString(),
+            Is.EqualTo($"GET /api/v3/repos/aether/platform/actions/workflows/ci.yaml/runs?head_sha={Commit}"));
     }
 
     [Test]
@@ -147,7 +151,8 @@ public sealed class CiWorkflowTests
     {
         _instead = (_, context) => Refuse(context, 404, "Not Found");
 
-        Assert.That((await FailureAsync()).Message, Is.EqualTo("GitHub has no workflow ci.yaml in aether/platform, or this token may not see it."));
+        Assert.That((await FailureAsync()).Message, Is.EqualTo(
+            "GitHub has no workflow ci.yaml in aether/platform, or this token may not see it."));
     }
 
     [Test]
@@ -186,7 +191,8 @@ public sealed class CiWorkflowTests
             return Refuse(context, 403, "API rate limit exceeded for 127.0.0.1.");
         };
 
-        Assert.That((await FailureAsync()).Message, Is.EqualTo("GitHub's limit of 60 requests an hour is used up until 2026-11-02 09:00:00Z."));
+        Assert.That((await FailureAsync()).Message, Is.EqualTo(
+            "GitHub's limit of 60 requests an hour is used up until 2026-11-02 09:00:00Z."));
     }
 
     [Test]
@@ -194,7 +200,8 @@ public sealed class CiWorkflowTests
     {
         using var ci = new CiWorkflow(new Uri("http://127.0.0.1:1/"), "aether/platform", null, _time, _progress);
 
-        var failure = (await Assert.ThrowsAsync<RolloutException>(() => ci.RequireGreenAsync(Commit, "ci.yaml", "verify", TimeSpan.Zero, default)))!;
+        var failure = (await Assert.ThrowsAsync<RolloutException>(
+            () => ci.RequireGreenAsync(Commit, "ci.yaml", "verify", TimeSpan.Zero, default)))!;
 
         Assert.That(failure.Message, Does.Contain("last seen: GitHub gave no answer: Connection refused"));
     }
@@ -209,7 +216,8 @@ public sealed class CiWorkflowTests
     [Test]
     public async Task Logs_come_from_the_storage_host_which_never_sees_the_token()
     {
-        await using var storage = await HttpDouble.StartAsync(async (_, context) => await context.Response.Body.WriteAsync("PK-zip"u8.ToArray()));
+        await using var storage = await HttpDouble.StartAsync(
+            async (_, context) => await context.Response.Body.WriteAsync("PK-zip"u8.ToArray()));
         _instead = (call, context) =>
         {
             context.Response.Redirect($"{storage.Address}logs.zip?sig=x");
@@ -274,7 +282,8 @@ public sealed class CiWorkflowTests
         };
 
         await Assert.ThatAsync(
-            () => _ci.RequireGreenAsync(Commit, "ci.yaml", "verify", Patience, stop.Token), Throws.InstanceOf<OperationCanceledException>());
+            () => _ci.RequireGreenAsync(Commit, "ci.yaml", "verify", Patience, stop.Token),
+            Throws.InstanceOf<OperationCanceledException>());
     }
 
     [TestCase("platform")]
@@ -310,7 +319,8 @@ public sealed class CiWorkflowTests
         const string repository = "/api/v3/repos/aether/platform";
         return call.Path switch
         {
-            repository + "/actions/workflows/ci.yaml/runs" => JsonAsync(context, new { total_count = _runs.Count, workflow_runs = _runs.Select(run => run.Json) }),
+            repository + "/actions/workflows/ci.yaml/runs" =>
+                JsonAsync(context, new { total_count = _runs.Count, workflow_runs = _runs.Select(run => run.Json) }),
             repository + "/commits/tags/v2026.11.1" => JsonAsync(context, new { sha = Commit }),
             _ when _runs.FirstOrDefault(run => call.Path == $"{repository}/actions/runs/{run.Id}/jobs") is { } run =>
                 JsonAsync(context, new { total_count = 2, jobs = run.Jobs }),
@@ -359,7 +369,13 @@ public sealed class CiWorkflowTests
                 steps = new[]
                 {
                     new { name = "Check out", status = "completed", conclusion = "success", number = 1 },
-                    new { name = FailedStep ?? "Run tests", status = "completed", conclusion = FailedStep is null ? "success" : "failure", number = 2 },
+                    new
+                    {
+                        name = FailedStep ?? "Run tests",
+                        status = "completed",
+                        conclusion = FailedStep is null ? "success" : "failure",
+                        number = 2,
+                    },
                 },
             },
             new { id = 2, name = "publish", status = "completed", conclusion = "skipped" },

@@ -37,12 +37,16 @@ internal sealed class HttpDouble : IAsyncDisposable
         {
             var request = context.Request;
             var call = new HttpCall(
-                request.Method, request.Path.Value!, request.QueryString.Value!, request.Headers.Authorization.ToString(), request.Headers.Accept.ToString());
+                request.Method, request.Path.Value!, request.QueryString.Value!,
+                request.Headers.Authorization.ToString(), request.Headers.Accept.ToString());
             server.Calls.Enqueue(call);
             await answer(call, context);
         });
         await server._app.StartAsync();
-        server.Address = new Uri(server._app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single());
+        server.Address = new Uri(
+            server._app.Services.GetRequiredService<IServer>()
+            .Features.Get<IServerAddressesFeature>()!
+            .Addresses.Single());
         return server;
     }
 

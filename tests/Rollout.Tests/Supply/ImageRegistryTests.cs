@@ -75,7 +75,8 @@ public sealed class ImageRegistryTests
 
         var failure = await RefusalAsync("oms");
 
-        Assert.That(failure.Message, Is.EqualTo($"Image {Image("oms")}: the registry says {_digestHeader}, but its bytes are {ManifestDigest}."));
+        Assert.That(failure.Message, Is.EqualTo(
+            $"Image {Image("oms")}: the registry says {_digestHeader}, but its bytes are {ManifestDigest}."));
     }
 
     [Test]
@@ -100,7 +101,8 @@ public sealed class ImageRegistryTests
 
         _manifest = Index("linux", "arm64");
         _digestHeader = DigestOf(_manifest);
-        Assert.That((await RefusalAsync("oms")).Message, Is.EqualTo($"Image {Image("oms")} is not built for linux/amd64, only for linux/arm64."));
+        Assert.That((await RefusalAsync("oms")).Message, Is.EqualTo(
+            $"Image {Image("oms")} is not built for linux/amd64, only for linux/arm64."));
 
         static string Index(string os, string architecture) =>
             $$$"""{"schemaVersion":2,"manifests":[{"digest":"x","platform":{"os":"{{{os}}}","architecture":"{{{architecture}}}"}}]}""";
@@ -198,7 +200,8 @@ public sealed class ImageRegistryTests
         var failure = (await Assert.ThrowsAsync<RolloutException>(() => registry.ResolveDigestAsync(Image("oms"), default)))!;
 
         Assert.That(elsewhere.Calls.Single().Authorization, Is.Empty);
-        Assert.That(failure.Message, Does.Contain("localhost gave no token (HTTP 401: UNAUTHORIZED said so). Access is denied or the repository is missing"));
+        Assert.That(failure.Message, Does.Contain(
+            "localhost gave no token (HTTP 401: UNAUTHORIZED said so). Access is denied or the repository is missing"));
         Assert.That(failure.Hint, Does.Contain("was not sent, because localhost is of another site"));
     }
 
@@ -214,7 +217,8 @@ public sealed class ImageRegistryTests
     [TestCase(404, "MANIFEST_UNKNOWN", "the tag v1 is missing in {0}/aether/oms: MANIFEST_UNKNOWN said so.")]
     [TestCase(404, "NAME_UNKNOWN", "{0} knows no repository aether/oms, or hides it; a registry does not say which: NAME_UNKNOWN said so.")]
     [TestCase(403, "DENIED", "access is denied or the image is missing; a registry does not say which (HTTP 403: DENIED said so).")]
-    [TestCase(401, "UNAUTHORIZED", "access is denied or the image is missing; a registry does not say which (HTTP 401: UNAUTHORIZED said so).")]
+    [TestCase(401, "UNAUTHORIZED",
+        "access is denied or the image is missing; a registry does not say which (HTTP 401: UNAUTHORIZED said so).")]
     [TestCase(429, "TOOMANYREQUESTS", "{0} limits the number of requests: TOOMANYREQUESTS said so.")]
     [TestCase(500, "UNKNOWN", "{0} answered HTTP 500: UNKNOWN said so.")]
     public async Task A_refusal_is_told_in_words(int status, string code, string words)
@@ -258,7 +262,8 @@ public sealed class ImageRegistryTests
 
     private Task<string> ResolveAsync(string name) => _registry.ResolveDigestAsync(Image(name), default);
 
-    private async Task<RolloutException> RefusalAsync(string name) => (await Assert.ThrowsAsync<RolloutException>(() => ResolveAsync(name)))!;
+    private async Task<RolloutException> RefusalAsync(string name) =>
+        (await Assert.ThrowsAsync<RolloutException>(() => ResolveAsync(name)))!;
 
     private Task ServeAsync(HttpCall call, HttpContext context)
     {
@@ -294,7 +299,8 @@ public sealed class ImageRegistryTests
 
                     var granted = context.Request.Query["scope"].ToString();
                     _tokens[$"Bearer t{_tokens.Count}-{Convert.ToHexString(Encoding.UTF8.GetBytes(granted))}"] = _lifetime;
-                    return context.Response.WriteAsync($$"""{"access_token":"{{_tokens.Keys.Last()["Bearer ".Length..]}}","expires_in":{{_lifetime}}}""");
+                    return context.Response.WriteAsync(
+                        $$"""{"access_token":"{{_tokens.Keys.Last()["Bearer ".Length..]}}","expires_in":{{_lifetime}}}""");
                 }
 
                 var scope = scopeOf(string.Join('/', call.Path.Split('/')[2..^2]));

@@ -53,7 +53,10 @@ public sealed class PlatformCheckoutTests
         await GitAsync("branch", "v9");
 
         var failure = await FailureAsync(() => _checkout.CommitOfTagAsync("v9"));
-        Assert.That(failure.Message, Is.EqualTo($"The platform checkout {_root} has no tag 'v9'; the newest are v1."), "a branch of that name is no tag");
+        Assert.That(
+            failure.Message,
+            Is.EqualTo($"The platform checkout {_root} has no tag 'v9'; the newest are v1."),
+            "a branch of that name is no tag");
         Assert.That(failure.Hint, Does.Contain($"git -C {_root} fetch --tags"));
     }
 
@@ -125,7 +128,8 @@ public sealed class PlatformCheckoutTests
         try
         {
             Assert.That(
-                (await FailureAsync(() => new PlatformCheckout(empty, _commands).HeadAsync())).Message, Is.EqualTo($"{empty} is not in a git checkout."));
+                (await FailureAsync(() => new PlatformCheckout(empty, _commands).HeadAsync())).Message,
+                Is.EqualTo($"{empty} is not in a git checkout."));
         }
         finally
         {
@@ -133,7 +137,8 @@ public sealed class PlatformCheckoutTests
         }
 
         Assert.That(
-            (await FailureAsync(() => new PlatformCheckout(empty, _commands).HeadAsync())).Message, Is.EqualTo($"The platform checkout {empty} does not exist."));
+            (await FailureAsync(() => new PlatformCheckout(empty, _commands).HeadAsync())).Message,
+            Is.EqualTo($"The platform checkout {empty} does not exist."));
     }
 
     [Test]
@@ -142,7 +147,9 @@ public sealed class PlatformCheckoutTests
         var fresh = Directory.CreateDirectory(Path.Combine(_root, "fresh")).FullName;
         await GitAsync("init", "--quiet", fresh);
 
-        Assert.That((await FailureAsync(() => new PlatformCheckout(fresh, _commands).HeadAsync())).Message, Is.EqualTo($"{fresh} has no commit yet."));
+        Assert.That(
+            (await FailureAsync(() => new PlatformCheckout(fresh, _commands).HeadAsync())).Message,
+            Is.EqualTo($"{fresh} has no commit yet."));
     }
 
     [Test]
@@ -177,8 +184,12 @@ public sealed class PlatformCheckoutTests
     [Test]
     public void A_folder_that_is_no_chart_is_told()
     {
-        Assert.That(() => _checkout.ChartVersion("docs"), Throws.TypeOf<RolloutException>().With.Message.Contains("is not a chart: it has no Chart.yaml"));
-        Assert.That(() => _checkout.ChartVersion("nowhere"), Throws.TypeOf<RolloutException>().With.Message.Contains("There is no folder 'nowhere'"));
+        Assert.That(
+            () => _checkout.ChartVersion("docs"),
+            Throws.TypeOf<RolloutException>().With.Message.Contains("is not a chart: it has no Chart.yaml"));
+        Assert.That(
+            () => _checkout.ChartVersion("nowhere"),
+            Throws.TypeOf<RolloutException>().With.Message.Contains("There is no folder 'nowhere'"));
     }
 
     [Test]
@@ -236,7 +247,9 @@ public sealed class PlatformCheckoutTests
     }
 
     private async Task GitAsync(params string[] arguments) => (await _commands.RunAsync(
-        new CommandLine("git", ["-c", "user.name=Test", "-c", "user.email=test@example.com", .. arguments]) { WorkingDirectory = _root }, default)).OrThrow();
+        new CommandLine("git", ["-c", "user.name=Test", "-c", "user.email=test@example.com", .. arguments]) { WorkingDirectory = _root },
+        default)).OrThrow();
 
-    private static async Task<RolloutException> FailureAsync<T>(Func<Task<T>> action) => (await Assert.ThrowsAsync<RolloutException>(action))!;
+    private static async Task<RolloutException> FailureAsync<T>(Func<Task<T>> action) =>
+        (await Assert.ThrowsAsync<RolloutException>(action))!;
 }

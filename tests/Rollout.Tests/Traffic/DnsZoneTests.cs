@@ -11,8 +11,8 @@ public sealed class DnsZoneTests
     private const string Green = "127.20.0.20";
     private static readonly string[] Hosts =
     [
-        .. "auth accounts behavior advisor benchmark config fees volatility seasonality oms override policy hitl risk strategy secrets universe ui"
-            .Split(' ').Select(name => $"{name}.aether.example.com"),
+        .. ("auth accounts behavior advisor benchmark config fees volatility seasonality "
+            + "oms override policy hitl risk strategy secrets universe ui").Split(' ').Select(name => $"{name}.aether.example.com"),
     ];
 
     private readonly SkippingTime _time = new();
@@ -61,7 +61,10 @@ public sealed class DnsZoneTests
         var records = await _zone.ReadAsync(Hosts, default);
 
         Assert.That(records.Select(record => record.Host), Is.EqualTo(Hosts));
-        Assert.That(_linode.Calls.Count(call => call.Path.Contains("/records?", StringComparison.Ordinal)), Is.EqualTo(4), "18 records are 4 pages of 5");
+        Assert.That(
+            _linode.Calls.Count(call => call.Path.Contains("/records?", StringComparison.Ordinal)),
+            Is.EqualTo(4),
+            "18 records are 4 pages of 5");
     }
 
     [Test]
@@ -132,7 +135,8 @@ public sealed class DnsZoneTests
 
         Assert.That(refusal.Message, Is.EqualTo(
             "8 problems in the DNS zone: "
-            + "oms.elsewhere.test: no zone of this Linode account contains it (zones: aether.example.com, slave.example.com, off.example.com); "
+            + "oms.elsewhere.test: no zone of this Linode account contains it "
+                + "(zones: aether.example.com, slave.example.com, off.example.com); "
             + "zone slave.example.com is a slave zone: its records are edited at its master, not at Linode; "
             + "zone off.example.com has the status disabled: only an active zone is served; "
             + "two.aether.example.com has 2 A records (127.20.0.10, 127.20.0.20): a round robin cannot be flipped; "
@@ -179,7 +183,8 @@ public sealed class DnsZoneTests
         var host = HostOf(_linode.Writes.Single(call => call.Number == failing).RecordId, current);
         Assert.That(_linode.Targets(), Is.All.EqualTo(Blue));
         Assert.That(failure.Message, Is.EqualTo(
-            $"{host} could not be pointed to {Green}: Linode answered 400 Bad Request: Must be a valid IPv4 address. All 18 hosts point to {Blue} again."));
+            $"{host} could not be pointed to {Green}: Linode answered 400 Bad Request: Must be a valid IPv4 address. "
+                + $"All 18 hosts point to {Blue} again."));
         Assert.That(failure.ExitCode, Is.EqualTo(ExitCode.Failed));
     }
 
@@ -231,7 +236,9 @@ public sealed class DnsZoneTests
 
         Assert.That(failure.ExitCode, Is.EqualTo(ExitCode.Held));
         Assert.That(failure.Message, Does.Contain("auth.aether.example.com reads 192.0.2.77 after 127.20.0.20 was written"));
-        Assert.That(failure.Message, Does.Contain("at 192.0.2.77: auth.aether.example.com (before: 127.20.0.10). The other 17 of 18 hosts point to 127.20.0.10."));
+        Assert.That(
+            failure.Message,
+            Does.Contain("at 192.0.2.77: auth.aether.example.com (before: 127.20.0.10). The other 17 of 18 hosts point to 127.20.0.10."));
         Assert.That(_linode.Targets(), Is.EqualTo(Enumerable.Repeat(Blue, 17).Prepend("192.0.2.77")));
     }
 
@@ -244,7 +251,8 @@ public sealed class DnsZoneTests
         yield return new TestCaseData(Reaction.Error(400, "Linode busy.")).SetArgDisplayNames("Linode busy");
         yield return new TestCaseData(Reaction.Error(408, "Request timeout")).SetArgDisplayNames("408");
         yield return new TestCaseData(Reaction.Error(503, "Unavailable")).SetArgDisplayNames("503");
-        yield return new TestCaseData(Reaction.LostAnswer() with { TakesEffect = false }).SetArgDisplayNames("connection cut without effect");
+        yield return new TestCaseData(Reaction.LostAnswer() with { TakesEffect = false })
+            .SetArgDisplayNames("connection cut without effect");
     }
 
     [TestCaseSource(nameof(PassingTroubles))]
@@ -299,7 +307,9 @@ public sealed class DnsZoneTests
 
         var failure = (await Assert.ThrowsAsync<RolloutException>(() => _zone.PointAsync(current, Green, default)))!;
 
-        Assert.That(failure.Message, Does.Contain("Linode answered 503 Service Unavailable: Down (maintenance). All 18 hosts point to 127.20.0.10 again."));
+        Assert.That(
+            failure.Message,
+            Does.Contain("Linode answered 503 Service Unavailable: Down (maintenance). All 18 hosts point to 127.20.0.10 again."));
     }
 
     [Test]
@@ -332,7 +342,10 @@ public sealed class DnsZoneTests
         Assert.That(_linode.Targets(), Is.All.EqualTo(Blue));
         Assert.That(failure.ExitCode, Is.EqualTo(ExitCode.Interrupted));
         Assert.That(failure.Message, Is.EqualTo($"Pointing 18 hosts to {Green} was interrupted. All 18 hosts point to {Blue} again."));
-        Assert.That(_linode.Writes.Count(), Is.GreaterThanOrEqualTo(18).And.LessThan(36), "at least nine there, the same back, and not all of them");
+        Assert.That(
+            _linode.Writes.Count(),
+            Is.GreaterThanOrEqualTo(18).And.LessThan(36),
+            "at least nine there, the same back, and not all of them");
     }
 
     [Test]
@@ -443,5 +456,6 @@ public sealed class DnsZoneTests
         return await _zone.ReadAsync(Hosts, default);
     }
 
-    private static string HostOf(long recordId, IReadOnlyList<HostRecord> records) => records.Single(record => record.RecordId == recordId).Host;
+    private static string HostOf(long recordId, IReadOnlyList<HostRecord> records) =>
+        records.Single(record => record.RecordId == recordId).Host;
 }

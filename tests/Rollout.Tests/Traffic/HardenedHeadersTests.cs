@@ -44,7 +44,9 @@ public sealed class HardenedHeadersTests
     public void Headers_that_are_as_promised_give_no_difference()
     {
         var expected = HardenedHeaders.FromIngress(Ingress(Snippet));
-        var seen = Seen(expected.Where(header => header.Value.Length > 0).ToDictionary(header => header.Key.ToLowerInvariant(), header => header.Value));
+        var seen = Seen(expected
+            .Where(header => header.Value.Length > 0)
+            .ToDictionary(header => header.Key.ToLowerInvariant(), header => header.Value));
 
         Assert.That(HardenedHeaders.Compare(Host, expected, seen), Is.Empty);
     }

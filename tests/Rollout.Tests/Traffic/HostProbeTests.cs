@@ -87,7 +87,8 @@ public sealed class HostProbeTests
 
         var seen = await Probe(edge).ProbeAsync(Host, "/", "127.0.0.1", default);
 
-        Assert.That(seen.Error, Is.EqualTo($"the certificate (CN={Host}) is not signed by an authority that is trusted here (issuer: CN=Stranger)"));
+        Assert.That(seen.Error, Is.EqualTo(
+            $"the certificate (CN={Host}) is not signed by an authority that is trusted here (issuer: CN=Stranger)"));
     }
 
     [Test]
@@ -157,7 +158,9 @@ public sealed class HostProbeTests
         var seen = await new HostProbe(port, _authorityFile, _time).ProbeAsync(Host, "/", "127.0.0.1", default);
 
         await serving;
-        Assert.That(seen.Error, Does.StartWith($"the TLS handshake with 127.0.0.1:{port} failed: ").Or.StartWith($"127.0.0.1:{port} gave no HTTP answer: "));
+        Assert.That(
+            seen.Error,
+            Does.StartWith($"the TLS handshake with 127.0.0.1:{port} failed: ").Or.StartWith($"127.0.0.1:{port} gave no HTTP answer: "));
     }
 
     [Test]
@@ -177,7 +180,8 @@ public sealed class HostProbeTests
         await using var edge = await ServeAsync(Host, async context =>
         {
             await stop.CancelAsync();
-            await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, context.RequestAborted)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         });
 
         await Assert.ThatAsync(

@@ -20,7 +20,8 @@ public sealed record Reaction(int Status, string Body, string ContentType = "app
 {
     public Dictionary<string, string> Headers { get; init; } = [];
 
-    public Reaction WithHeader(string name, string value) => this with { Headers = new Dictionary<string, string>(Headers) { [name] = value } };
+    public Reaction WithHeader(string name, string value) =>
+        this with { Headers = new Dictionary<string, string>(Headers) { [name] = value } };
 
     public bool TakesEffect { get; init; }
 
@@ -86,7 +87,8 @@ internal sealed class LinodeDouble : IAsyncDisposable
         {
             _records.Add((zone, new JsonObject
             {
-                ["id"] = ++_nextId, ["type"] = type, ["name"] = name, ["target"] = target, ["ttl_sec"] = ttl, ["priority"] = 0, ["tag"] = null,
+                ["id"] = ++_nextId, ["type"] = type, ["name"] = name, ["target"] = target,
+                ["ttl_sec"] = ttl, ["priority"] = 0, ["tag"] = null,
             }));
             return _nextId;
         }
@@ -121,9 +123,12 @@ internal sealed class LinodeDouble : IAsyncDisposable
         using var reader = new StreamReader(request.Body);
         var body = await reader.ReadToEndAsync();
         var parts = request.Path.Value!.Split('/', StringSplitOptions.RemoveEmptyEntries);
-        var recordId = parts is ["v4", "domains", _, "records", var last] ? long.Parse(last, System.Globalization.CultureInfo.InvariantCulture) : 0;
+        var recordId = parts is ["v4", "domains", _, "records", var last]
+            ? long.Parse(last, System.Globalization.CultureInfo.InvariantCulture)
+            : 0;
         var call = new LinodeCall(
-            request.Method, request.Path + request.QueryString, recordId, request.Method == "PUT" ? Interlocked.Increment(ref _writes) : 0, body);
+            request.Method, request.Path + request.QueryString, recordId,
+            request.Method == "PUT" ? Interlocked.Increment(ref _writes) : 0, body);
         Calls.Enqueue(call);
         var reaction = request.Headers.Authorization == $"Bearer {Token}" ? Misbehave(call) : Reaction.Error(401, "Invalid Token");
         if (reaction is null or { TakesEffect: true } && call.Method == "PUT")
@@ -170,7 +175,8 @@ internal sealed class LinodeDouble : IAsyncDisposable
     private string Page(HttpContext context, List<JsonObject> items)
     {
         var page = int.Parse(context.Request.Query["page"].ToString(), System.Globalization.CultureInfo.InvariantCulture);
-        var size = Math.Min(LargestPage, int.Parse(context.Request.Query["page_size"].ToString(), System.Globalization.CultureInfo.InvariantCulture));
+        var size = Math.Min(LargestPage,
+            int.Parse(context.Request.Query["page_size"].ToString(), System.Globalization.CultureInfo.InvariantCulture));
         return new JsonObject
         {
             ["data"] = new JsonArray([.. items.Skip((page - 1) * size).Take(size).Select(item => item.DeepClone())]),

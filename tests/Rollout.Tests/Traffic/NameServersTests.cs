@@ -23,7 +23,9 @@ public sealed class NameServersTests
 
         foreach (var server in new[] { one, two })
         {
-            Assert.That(server.Questions.Select(question => (question.Name, question.Tcp)), Is.EquivalentTo(Hosts.SelectMany(host => new[] { (host, false), (host, true) })));
+            Assert.That(
+                server.Questions.Select(question => (question.Name, question.Tcp)),
+                Is.EquivalentTo(Hosts.SelectMany(host => new[] { (host, false), (host, true) })));
             Assert.That(server.Questions.Select(question => question.RecursionDesired), Is.All.False);
         }
     }
@@ -48,7 +50,9 @@ public sealed class NameServersTests
     public async Task Servers_that_never_agree_are_told_with_their_answers()
     {
         await using var one = new NameServerDouble(question => new DnsReply(question.Name == Hosts[0] ? Blue : Green));
-        await using var two = new NameServerDouble(question => question.Name == Hosts[1] ? new DnsReply() { ResponseCode = 3 } : new DnsReply(Green));
+        await using var two = new NameServerDouble(question => question.Name == Hosts[1]
+            ? new DnsReply() { ResponseCode = 3 }
+            : new DnsReply(Green));
 
         var failure = await FailureAsync(Servers(one, two));
 
@@ -184,10 +188,12 @@ public sealed class NameServersTests
         _time.OnPause = _ => stop.Cancel();
 
         await Assert.ThatAsync(
-            () => Servers(server).WaitUntilAllAnswerAsync(Hosts, Green, TimeSpan.FromMinutes(5), stop.Token), Throws.InstanceOf<OperationCanceledException>());
+            () => Servers(server).WaitUntilAllAnswerAsync(Hosts, Green, TimeSpan.FromMinutes(5), stop.Token),
+            Throws.InstanceOf<OperationCanceledException>());
     }
 
-    private NameServers Servers(params NameServerDouble[] servers) => new([.. servers.Select(server => server.ToString())], _time, _progress);
+    private NameServers Servers(params NameServerDouble[] servers) =>
+        new([.. servers.Select(server => server.ToString())], _time, _progress);
 
     private static async Task<RolloutException> FailureAsync(NameServers servers, TimeSpan? timeout = null) =>
         (await Assert.ThrowsAsync<RolloutException>(

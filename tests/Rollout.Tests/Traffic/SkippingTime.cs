@@ -3,7 +3,9 @@ using Microsoft.Extensions.Time.Testing;
 
 namespace Rollout.Tests.Traffic;
 
-/// <summary>A clock that runs to the end of every pause as soon as somebody pauses; longer timers, such as deadlines, come due as it passes them.</summary>
+/// <summary>
+/// A clock that runs to the end of every pause as soon as somebody pauses; longer timers, such as deadlines, come due as it passes them.
+/// </summary>
 internal sealed class SkippingTime : FakeTimeProvider
 {
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(70);

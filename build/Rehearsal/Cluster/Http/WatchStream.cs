@@ -70,8 +70,8 @@ internal sealed class WatchStream(ObjectStore store, TimeProvider time, Cancella
         var bookmarked = seen;
         while (true)
         {
-            using var quiet = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-            using var alarm = time.CreateTimer(static source => ((CancellationTokenSource)source!).Cancel(), quiet, bookmarks ? BookmarkEvery : Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            using var alarm = new CancellationTokenSource(bookmarks ? BookmarkEvery : Timeout.InfiniteTimeSpan, time);
+            using var quiet = CancellationTokenSource.CreateLinkedTokenSource(cancellation, alarm.Token);
             var open = true;
             try
             {

@@ -7,7 +7,8 @@ namespace Rehearsal.Controllers;
 internal sealed class EndpointsController(ControllerContext context) : Controller("endpoints-controller", context)
 {
     private const string ServiceLabel = "kubernetes.io/service-name";
-    private const string ManagedBy = "endpointslice-controller.k8s.io";
+    private const string Manager = "endpoint-controller";
+    private const string ManagedBy = "endpoints.kubernetes.io/managed-by";
 
     public override void Observe(Change change)
     {
@@ -40,7 +41,11 @@ internal sealed class EndpointsController(ControllerContext context) : Controlle
         var endpoints = key with { Resource = "endpoints" };
         if (Store.Get(key) is not { } service)
         {
-            Store.Delete(endpoints);
+            if (Store.Get(endpoints)?.Label(ManagedBy) == Manager)
+            {
+                Store.Delete(endpoints);
+            }
+
             return;
         }
 
@@ -138,7 +143,7 @@ internal sealed class EndpointsController(ControllerContext context) : Controlle
         }
 
         var labels = Labels(service);
-        labels["endpoints.kubernetes.io/managed-by"] = "endpoint-controller";
+        labels[ManagedBy] = Manager;
         void Fill(JsonObject item)
         {
             item.Child("metadata")["labels"] = labels.DeepClone();
@@ -191,7 +196,7 @@ internal sealed class EndpointsController(ControllerContext context) : Controlle
         }
 
         var labels = Labels(service);
-        labels["endpointslice.kubernetes.io/managed-by"] = ManagedBy;
+        labels["endpointslice.kubernetes.io/managed-by"] = "endpointslice-controller.k8s.io";
         labels[ServiceLabel] = service.Name();
         var ports = pods.Count == 0 ? [] : Ports(service, pods[0]);
         void Fill(JsonObject item)

@@ -52,6 +52,9 @@ public sealed class LinodeApi : IAsyncDisposable
     /// <summary>Base address up to and including <c>/v4</c>.</summary>
     public Uri Address { get; private set; }
 
+    /// <summary>The records of the served zone as edited, whether name servers show them yet or not.</summary>
+    public IReadOnlyList<DnsRecord> Records => Served.Records;
+
     internal Zone Served { get; }
 
     public static async Task<LinodeApi> StartAsync(Place place, LinodeOptions options, CancellationToken cancellationToken)

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Net;
-using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 
@@ -45,51 +44,41 @@ public sealed class PostgresServer : IAsyncDisposable
     private readonly Process _supervisor;
     private readonly TimeProvider _time;
 
-    private PostgresServer(Process supervisor, TimeProvider time, IPEndPoint address, string password)
+    private PostgresServer(Process supervisor, TimeProvider time, IPEndPoint address)
     {
         _supervisor = supervisor;
         _time = time;
         Address = address;
-        Password = password;
     }
 
     public IPEndPoint Address { get; }
 
-    /// <summary>Of the superuser <see cref="User"/>.</summary>
-    public string Password { get; }
-
-    /// <summary>As the platform's settings have it, <c>postgresql://USER:PASSWORD@HOST:PORT/DATABASE</c>.</summary>
-    public string Uri(string database)
+    /// <summary>Where this world's server will listen, known before it runs.</summary>
+    public static IPEndPoint AddressIn(Place place)
     {
-        return $"postgresql://{User}:{Password}@{Address}/{database}";
+        return place.Ports.Reserve("postgres");
     }
 
     /// <summary>Starts the server of this world, initialising it the first time; it accepts connections when this returns.</summary>
-    /// <param name="place">The world.</param>
     /// <param name="binaries">The folder with initdb and postgres; null looks in PATH and where distributions install them.</param>
-    /// <param name="cancellationToken">Ends the start; what was started is stopped.</param>
+    /// <param name="password">Of the superuser <see cref="User"/>, set at the initialisation.</param>
     /// <exception cref="FileNotFoundException">No server programs.</exception>
     /// <exception cref="IOException">It did not come up; the message holds the end of its log.</exception>
-    public static async Task<PostgresServer> StartAsync(Place place, string? binaries, CancellationToken cancellationToken)
+    public static async Task<PostgresServer> StartAsync(Place place, string? binaries, string password, CancellationToken cancellationToken)
     {
         var programs = PostgresBinaries.Find(binaries);
         var memory = Path.Combine(place.Directory, "postgres.json");
         var known = StateFile.Read(memory);
         if (known is null || !Directory.Exists((string)known["home"]!))
         {
-            known = await InitialiseAsync(place.Directory, programs, cancellationToken);
+            known = await InitialiseAsync(place.Directory, programs, password, cancellationToken);
             StateFile.Write(memory, known);
         }
 
         var home = (string)known["home"]!;
         var data = Path.Combine(home, "data");
         await EndPredecessorAsync(data, place.Time, cancellationToken);
-        var address = place.Ports.Claim("postgres", port =>
-        {
-            var endPoint = new IPEndPoint(IPAddress.Loopback, port);
-            using var probe = KeptPorts.Bind(endPoint, SocketType.Stream, ProtocolType.Tcp);
-            return endPoint;
-        });
+        var address = AddressIn(place);
         var log = Path.Combine(home, "postgres.log");
         var command = AsUnprivileged(
             [
@@ -99,7 +88,7 @@ public sealed class PostgresServer : IAsyncDisposable
                 "-c", "max_wal_senders=0", "-c", "shared_buffers=16MB", "-c", "max_connections=200", "-c", "autovacuum=off",
                 "-c", "jit=off", "-c", "timezone=UTC", "-c", "log_timezone=UTC", "-c", "dynamic_shared_memory_type=mmap",
             ]);
-        var server = new PostgresServer(Start(command, home), place.Time, address, (string)known["password"]!);
+        var server = new PostgresServer(Start(command, home), place.Time, address);
         try
         {
             await server.WaitUntilReadyAsync(data, log, cancellationToken);
@@ -129,10 +118,10 @@ public sealed class PostgresServer : IAsyncDisposable
         _supervisor.Dispose();
     }
 
-    private static async Task<JsonObject> InitialiseAsync(string directory, string programs, CancellationToken cancellationToken)
+    private static async Task<JsonObject> InitialiseAsync(
+        string directory, string programs, string password, CancellationToken cancellationToken)
     {
         var home = await MakeHomeAsync(directory, cancellationToken);
-        var password = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
         var passwordFile = Path.Combine(home, "password");
 
         // Readable by the server's user, in a folder that only that user and root may enter.
@@ -146,7 +135,7 @@ public sealed class PostgresServer : IAsyncDisposable
             home,
             cancellationToken);
         File.Delete(passwordFile);
-        return new JsonObject { ["home"] = home, ["password"] = password };
+        return new JsonObject { ["home"] = home };
     }
 
     private static async Task<string> MakeHomeAsync(string directory, CancellationToken cancellationToken)

@@ -1,0 +1,140 @@
+using Rollout.Archive;
+using Rollout.Tests.Support;
+
+namespace Rollout.Tests.Archive;
+
+[Parallelizable(ParallelScope.All)]
+[FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
+public sealed class S3BucketTests
+{
+    private const string Sha256OfHello = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+
+    private readonly string _file = Path.GetTempFileName();
+    private S3Double _s3 = null!;
+
+    [SetUp]
+    public async Task StartAsync()
+    {
+        await File.WriteAllTextAsync(_file, "hello");
+        _s3 = await S3Double.StartAsync();
+    }
+
+    [TearDown]
+    public async Task StopAsync()
+    {
+        await _s3.DisposeAsync();
+        File.Delete(_file);
+    }
+
+    // The example "GET Object" of AWS's description of Signature Version 4.
+    [Test]
+    public void The_signature_is_the_one_of_the_published_example()
+    {
+        const string Empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        var authorization = S3Signature.Authorization(
+            "GET",
+            new Uri("https://examplebucket.s3.amazonaws.com/test.txt"),
+            new Dictionary<string, string>
+            {
+                ["host"] = "examplebucket.s3.amazonaws.com",
+                ["range"] = "bytes=0-9",
+                ["x-amz-content-sha256"] = Empty,
+                ["x-amz-date"] = "20130524T000000Z",
+            },
+            Empty,
+            new DateTimeOffset(2013, 5, 24, 0, 0, 0, TimeSpan.Zero),
+            "us-east-1",
+            "AKIAIOSFODNN7EXAMPLE",
+            new Secret("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"));
+        Assert.That(authorization, Does.EndWith("Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"));
+    }
+
+    [Test]
+    public async Task An_object_carries_our_digest_and_is_read_back()
+    {
+        using var bucket = _s3.Bucket();
+        Assert.That(await PutAsync(bucket), Is.True);
+        Assert.That(_s3.Requests.Select(r => r.Method), Is.EqualTo(new[] { "HEAD", "PUT", "GET" }));
+        Assert.That(_s3.Requests.ElementAt(1).Header("x-amz-meta-sha256"), Is.EqualTo(Sha256OfHello));
+        Assert.That(await PutAsync(bucket), Is.False, "the same content is there");
+    }
+
+    [Test]
+    public async Task Slow_down_and_broken_connections_are_repeated()
+    {
+        using var bucket = _s3.Bucket();
+        _s3.Troubles.Enqueue(new Reply(503, "<Error><Code>SlowDown</Code></Error>"));
+        _s3.Troubles.Enqueue(Reply.Cut);
+        Assert.That(await PutAsync(bucket), Is.True);
+    }
+
+    [Test]
+    public async Task Trouble_that_stays_is_reported()
+    {
+        using var bucket = _s3.Bucket();
+        for (var i = 0; i < 20; i++)
+        {
+            _s3.Troubles.Enqueue(new Reply(503, "<Error><Code>SlowDown</Code><Message>too fast</Message></Error>"));
+        }
+
+        Assert.That((await Assert.ThrowsAsync<RolloutException>(() => bucket.ReadAsync("a", CancellationToken.None)))!.Message, Does.Contain("SlowDown").And.Contain("too fast"));
+    }
+
+    [Test]
+    public async Task A_clock_that_is_wrong_is_set_by_the_servers()
+    {
+        _s3.Ahead = TimeSpan.FromHours(3);
+        using var bucket = _s3.Bucket();
+        Assert.That(await bucket.ListAsync("", CancellationToken.None), Is.Empty);
+        Assert.That(await PutAsync(bucket), Is.True);
+    }
+
+    [Test]
+    public async Task A_wrong_region_is_explained()
+    {
+        using var bucket = _s3.Bucket(region: "us-east-1");
+        var exception = (await Assert.ThrowsAsync<RolloutException>(() => bucket.ReadAsync("a", CancellationToken.None)))!;
+        Assert.That(exception.Hint, Does.Contain("region"));
+    }
+
+    [Test]
+    public async Task A_wrong_key_shows_no_key()
+    {
+        using var bucket = _s3.Bucket(secret: "the-wrong-key");
+        var exception = (await Assert.ThrowsAsync<RolloutException>(() => bucket.ListAsync("", CancellationToken.None)))!;
+        Assert.That(exception.ToString(), Does.Not.Contain("the-wrong-key"));
+    }
+
+    [Test]
+    public async Task A_file_that_changed_since_it_was_recorded_is_not_sent()
+    {
+        using var bucket = _s3.Bucket();
+        await File.AppendAllTextAsync(_file, "!");
+        await Assert.ThrowsAsync<RolloutException>(() => PutAsync(bucket));
+        Assert.That(_s3.Requests, Is.Empty);
+    }
+
+    [Test]
+    public async Task A_bucket_that_stores_something_else_is_found_out()
+    {
+        using var bucket = _s3.Bucket();
+        _s3.Troubles.Enqueue(new Reply(404));
+        _s3.Troubles.Enqueue(new Reply(200));
+        _s3.Objects["a/b"] = "something else"u8.ToArray();
+        Assert.That((await Assert.ThrowsAsync<RolloutException>(() => PutAsync(bucket)))!.Message, Does.Contain("other content"));
+    }
+
+    [Test]
+    public async Task Lists_are_read_page_by_page()
+    {
+        foreach (var key in new[] { "p/c", "p/a", "p/b", "p/d", "p/e", "other" })
+        {
+            _s3.Objects[key] = [1];
+        }
+
+        using var bucket = _s3.Bucket();
+        Assert.That((await bucket.ListAsync("p/", CancellationToken.None)).Select(o => o.Key), Is.EqualTo(new[] { "p/a", "p/b", "p/c", "p/d", "p/e" }));
+    }
+
+    private Task<bool> PutAsync(S3Bucket bucket) => bucket.PutAsync("a/b", _file, Sha256OfHello, CancellationToken.None);
+}

@@ -1,0 +1,107 @@
+using System.Text.Json.Nodes;
+using Rollout.Playbook;
+using Rollout.Tests.Support;
+
+namespace Rollout.Tests.Playbook;
+
+[TestFixture, Order(11)]
+public sealed class TagReleaseTests() : StepTests(nameof(TagRelease))
+{
+    // The first step has no predecessor; its precondition is the tag.
+    [Test, Order(0)]
+    public async Task A_tag_that_does_not_exist_is_named()
+    {
+        var failed = await World.CallAsync("--target=TagRelease", "--exclusive", "--release=v0.0.0");
+        Assert.That(failed.ExitCode, Is.EqualTo((int)ExitCode.Failed), () => failed.Everything);
+        Assert.That(failed.Error, Does.Contain("v0.0.0"), () => failed.Everything);
+    }
+
+    protected override async Task MisbehaveAsync()
+    {
+        await World.SetFaultAsync("registry-missing-tag", "aether/oms-service");
+        await FailsAsync(ExitCode.Failed, "oms-service");
+    }
+
+    protected override Task SeeAsync(CallResult done)
+    {
+        var entry = World.Journal().Last(e => e["step"]!.GetValue<string>() == Step && e["event"]!.GetValue<string>() == "done");
+        var images = entry["data"]!["images"]!.AsObject();
+        Assert.That(images, Has.Count.EqualTo(27), "one image for each of the 27 workloads");
+        Assert.That(images.Select(i => i.Value!.GetValue<string>()), Is.All.Match($"^{RehearsalWorld.Release}@sha256:[0-9a-f]{{64}}$"));
+        return Task.CompletedTask;
+    }
+
+}
+
+[TestFixture, Order(12)]
+public sealed class VerifyMigrationsTests() : StepTests(nameof(VerifyMigrations))
+{
+    protected override Task MisbehaveAsync() =>
+        FailsAsync(ExitCode.Failed, "ops/nowhere.json' is not there", "--platform-admin-source=ops/nowhere.json");
+
+    protected override Task SeeAsync(CallResult done)
+    {
+        Assert.That(done.Output, Does.Contain("admin accounts, schemas"));
+        Assert.That(File.ReadAllText(Path.Combine(World.Artifacts, "evidence", Step, "migrate-admin-repository.log")), Does.Contain("Migrated"));
+        return Task.CompletedTask;
+    }
+}
+
+[TestFixture, Order(13)]
+public sealed class ExportHealthSnapshotTests() : StepTests(nameof(ExportHealthSnapshot))
+{
+    protected override async Task MisbehaveAsync()
+    {
+        await World.KubectlAsync("label", "services", "--all", "-n", "aether-blue", "app.kubernetes.io/part-of-away=x", "app.kubernetes.io/part-of-", "--overwrite");
+        try
+        {
+            await FailsAsync(ExitCode.Failed, "has no services");
+        }
+        finally
+        {
+            await World.KubectlAsync("label", "services", "--all", "-n", "aether-blue", "app.kubernetes.io/part-of=aether-platform", "app.kubernetes.io/part-of-away-", "--overwrite");
+        }
+    }
+
+    protected override Task SeeAsync(CallResult done)
+    {
+        var folder = Path.Combine(World.Artifacts, "evidence", Step);
+        var manifest = JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "manifest.json")))!.AsObject();
+        Assert.That(manifest, Is.Not.Empty);
+        foreach (var (file, digest) in manifest)
+        {
+            using var stream = File.OpenRead(Path.Combine(folder, file));
+            Assert.That(Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(stream)), Is.EqualTo(digest!.GetValue<string>()), file);
+        }
+
+        var health = World.Journal().Last(e => e["step"]!.GetValue<string>() == Step && e["event"]!.GetValue<string>() == "done")["data"]!["health"]!.AsObject();
+        Assert.That(health, Has.Count.EqualTo(27));
+        Assert.That(health["auth-service"]!.GetValue<string>(), Is.EqualTo("absent"), "the platform's auth service has no /healthz");
+        Assert.That(health["oms-service"]!.GetValue<string>(), Is.EqualTo("ok"));
+        return Task.CompletedTask;
+    }
+}
+
+[TestFixture, Order(14)]
+public sealed class StageConfigTests() : StepTests(nameof(StageConfig))
+{
+    protected override async Task MisbehaveAsync()
+    {
+        var secret = await World.KubectlAsync("get", "secret", "kraken-keys-director-2", "-n", "aether-blue", "-o", "json");
+        await World.KubectlAsync("delete", "secret", "kraken-keys-director-2", "-n", "aether-blue");
+        try
+        {
+            await FailsAsync(ExitCode.Failed, "secret aether-blue/kraken-keys-director-2 does not exist");
+        }
+        finally
+        {
+            await Secrets.RestoreAsync(World, secret);
+        }
+    }
+
+    protected override Task SeeAsync(CallResult done)
+    {
+        Assert.That(done.Output, Does.Contain("helm lint"));
+        return Task.CompletedTask;
+    }
+}

@@ -1,0 +1,111 @@
+using System.Text.Json.Nodes;
+using Rollout.Playbook;
+using Rollout.Tests.Support;
+
+namespace Rollout.Tests.Playbook;
+
+[TestFixture, Order(21)]
+public sealed class CreateGreenNamespaceTests() : StepTests(nameof(CreateGreenNamespace))
+{
+    protected override async Task MisbehaveAsync()
+    {
+        var secret = await World.KubectlAsync("get", "secret", "audit-database", "-n", "aether-blue", "-o", "json");
+        await World.KubectlAsync("delete", "secret", "audit-database", "-n", "aether-blue");
+        try
+        {
+            await FailsAsync(ExitCode.Failed, "Secret aether-blue/audit-database does not exist");
+        }
+        finally
+        {
+            await Secrets.RestoreAsync(World, secret);
+        }
+    }
+
+    protected override async Task SeeAsync(CallResult done)
+    {
+        var secrets = await World.KubectlAsync("get", "secrets", "-n", "aether-green", "-o", "name");
+        Assert.That(secrets, Does.Contain("secret/audit-database").And.Contain("secret/oms-service-tls"));
+        Assert.That(secrets, Does.Not.Contain("kraken-keys"), "a candidate with exchange keys could send orders beside live's");
+    }
+}
+
+[TestFixture, Order(22)]
+public sealed class InstallChartTests() : StepTests(nameof(InstallChart))
+{
+    protected override async Task MisbehaveAsync()
+    {
+        await World.SetFaultAsync("never-ready", "green:risk-service");
+        await FailsAsync(ExitCode.Failed, "helm", "--chart-timeout=6");
+    }
+
+    protected override async Task SeeAsync(CallResult done)
+    {
+        var deployments = JsonNode.Parse(await World.KubectlAsync("get", "deployments", "-n", "aether-green", "-o", "json"))!["items"]!.AsArray();
+        Assert.That(deployments, Has.Count.EqualTo(27));
+        Assert.That(deployments.Select(d => d!["spec"]!["template"]!["spec"]!["containers"]![0]!["image"]!.GetValue<string>()), Is.All.Contains($":{RehearsalWorld.Release}@sha256:"));
+        var hosts = await World.KubectlAsync("get", "ingress", "-n", "aether-green", "-o", "jsonpath={.items[*].spec.rules[*].host}");
+        Assert.That(hosts.Split(' '), Is.All.Contains(".staging."), "2.2 serves staging hosts only");
+        Assert.That((await World.OrdersAsync()).Select(o => o.Slot).Distinct(), Is.EqualTo(new[] { "blue" }), "the candidate must not have sent an order");
+    }
+}
+
+[TestFixture, Order(23)]
+public sealed class BootstrapObservabilityTests() : StepTests(nameof(BootstrapObservability))
+{
+    protected override async Task MisbehaveAsync()
+    {
+        await World.SetFaultAsync("traces-off");
+        await FailsAsync(ExitCode.Failed, "left no trace", "--traces-timeout=2");
+    }
+
+    protected override async Task SeeAsync(CallResult done)
+    {
+        var environment = await World.KubectlAsync("get", "deployment", "oms-service", "-n", "aether-green", "-o", "jsonpath={.spec.template.spec.containers[0].env[*].name}");
+        Assert.That(environment, Does.Contain("PROMETHEUS_EXPORTER_PORT").And.Contain("OTEL_EXPORTER_OTLP_ENDPOINT"));
+        Assert.That(environment, Does.Contain("TIMESCALE_DSN"), "lists are extended, never replaced");
+    }
+}
+
+[TestFixture, Order(24)]
+public sealed class SeedStateTests() : StepTests(nameof(SeedState))
+{
+    protected override async Task MisbehaveAsync()
+    {
+        var file = Directory.EnumerateFiles(Path.Combine(World.Platform, "data", "alembic", "versions"), "0009*.sql").Single();
+        var text = await File.ReadAllTextAsync(file);
+        await File.WriteAllTextAsync(file, text + "\nselect no_such_function();\n");
+        try
+        {
+            var failed = await FailsAsync(ExitCode.Failed, "no_such_function");
+            Assert.That(failed.Output + failed.Error, Does.Not.Contain("password"));
+        }
+        finally
+        {
+            await File.WriteAllTextAsync(file, text);
+        }
+    }
+
+    protected override Task SeeAsync(CallResult done)
+    {
+        var parts = World.Journal().Where(e => e["step"]!.GetValue<string>() == Step && e["event"]!.GetValue<string>() == "done" && e["part"] is not null).Select(e => e["part"]!.GetValue<string>());
+        Assert.That(parts, Is.EqualTo(new[] { "migrations", "state", "openapi" }));
+        Assert.That(File.Exists(Path.Combine(World.Artifacts, "evidence", Step, "oms-service.openapi.json")));
+        return Task.CompletedTask;
+    }
+}
+
+[TestFixture, Order(25)]
+public sealed class SmokeTestTests() : StepTests(nameof(SmokeTest))
+{
+    protected override async Task MisbehaveAsync()
+    {
+        await World.SetFaultAsync("ci-failed");
+        await FailsAsync(ExitCode.Failed, "verify");
+    }
+
+    protected override Task SeeAsync(CallResult done)
+    {
+        Assert.That(done.Output, Does.Contain("18 staging hosts answer"));
+        return Task.CompletedTask;
+    }
+}

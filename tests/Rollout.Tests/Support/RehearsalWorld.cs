@@ -1,0 +1,225 @@
+using System.Diagnostics;
+using System.Net.Http.Headers;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Npgsql;
+
+namespace Rollout.Tests.Support;
+
+/// <summary>How a call of the program ended.</summary>
+public sealed record CallResult(string Arguments, int ExitCode, string Output, string Error)
+{
+    /// <summary>Everything that was printed, for a failing test's message.</summary>
+    public string Everything => $"Rollout {Arguments} ended with {ExitCode}\n{Output}\n{Error}";
+}
+
+/// <summary>
+/// One embedded world for all tests that want one, in a directory of its own. The program is called as a person calls it: as a process, with
+/// its exit code, its console and its signals.
+/// </summary>
+public sealed class RehearsalWorld
+{
+    /// <summary>The release that the tour through the playbook rolls out.</summary>
+    public const string Release = "v2026.11.1";
+
+    private static readonly SemaphoreSlim Starting = new(1, 1);
+    private static RehearsalWorld? _shared;
+    private readonly HttpClient _http = new() { Timeout = TimeSpan.FromSeconds(20) };
+    private readonly JsonElement _facts;
+
+    private RehearsalWorld(string folder)
+    {
+        Folder = folder;
+        _facts = JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, "world", "world.json"))).RootElement;
+        _http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", _facts.GetProperty("control").GetProperty("token").GetString());
+    }
+
+    public string Folder { get; }
+
+    /// <summary>The platform checkout that the world brings.</summary>
+    public string Platform => _facts.GetProperty("platform").GetString()!;
+
+    /// <summary>Where the tour's release leaves its files.</summary>
+    public string Artifacts => Path.Combine(Folder, "artifacts", "embedded", Release);
+
+    /// <summary>The world that all tests share; started by the first that asks.</summary>
+    public static async Task<RehearsalWorld> SharedAsync()
+    {
+        await Starting.WaitAsync();
+        try
+        {
+            return _shared ??= await StartAsync();
+        }
+        finally
+        {
+            Starting.Release();
+        }
+    }
+
+    public static async Task<RehearsalWorld> StartAsync()
+    {
+        var folder = Directory.CreateTempSubdirectory("aether-world-").FullName;
+        var up = await CallAsync(folder, ["--target=RehearsalUp"], null);
+        Assert.That(up.ExitCode, Is.Zero, () => up.Everything + Log(folder));
+        return new RehearsalWorld(folder);
+    }
+
+    public static async Task StopSharedAsync()
+    {
+        if (_shared is not null)
+        {
+            await _shared.StopAsync();
+            _shared = null;
+        }
+    }
+
+    public async Task StopAsync()
+    {
+        await CallAsync(Folder, ["--target=RehearsalDown"], null);
+        _http.Dispose();
+        Directory.Delete(Folder, recursive: true);
+    }
+
+    /// <summary>Calls the program for the tour's release.</summary>
+    public Task<CallResult> RunAsync(params string[] arguments) => CallAsync(Folder, [.. arguments, $"--release={Release}"], null);
+
+    /// <summary>Calls the program with exactly these arguments.</summary>
+    public Task<CallResult> CallAsync(params string[] arguments) => CallAsync(Folder, arguments, null);
+
+    /// <summary>Calls the program for the tour's release and interrupts it (SIGINT) when it prints the text.</summary>
+    public Task<CallResult> InterruptAsync(string when, params string[] arguments) => CallAsync(Folder, [.. arguments, $"--release={Release}"], when);
+
+    /// <summary>What <c>Status --json</c> says of the tour's release.</summary>
+    public async Task<JsonObject> StatusAsync()
+    {
+        var status = await RunAsync("--target=Status", "--json");
+        Assert.That(status.ExitCode, Is.Zero, () => status.Everything);
+        return JsonNode.Parse(status.Output.Split('\n').First(l => l.StartsWith('{')))!.AsObject();
+    }
+
+    /// <summary>The steps that the journal calls done.</summary>
+    public async Task<IReadOnlyList<string>> DoneAsync() => [.. (await StatusAsync())["done"]!.AsArray().Select(s => s!.GetValue<string>())];
+
+    /// <summary>The tour's journal, from its mirror.</summary>
+    public IReadOnlyList<JsonObject> Journal() => File.Exists(Path.Combine(Artifacts, "journal.jsonl"))
+        ? [.. File.ReadLines(Path.Combine(Artifacts, "journal.jsonl")).Select(l => JsonNode.Parse(l)!.AsObject())]
+        : [];
+
+    public async Task SetFaultAsync(string name, string argument = "") =>
+        (await _http.PutAsync(Control($"/faults/{name}"), new StringContent(argument))).EnsureSuccessStatusCode();
+
+    public async Task ClearFaultsAsync() => (await _http.DeleteAsync(Control("/faults"))).EnsureSuccessStatusCode();
+
+    /// <summary>The slots of the exchange's orders after a sequence number, oldest first.</summary>
+    public async Task<IReadOnlyList<(long Sequence, string Slot)>> OrdersAsync(long after = 0)
+    {
+        var lines = (await _http.GetStringAsync(Control($"/exchange/log?after={after}"))).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        return [.. lines.Select(l => JsonDocument.Parse(l).RootElement).Select(o => (o.GetProperty("seq").GetInt64(), o.GetProperty("slot").GetString()!))];
+    }
+
+    /// <summary>How many hosts' records point at each slot, asked of the DNS provider itself.</summary>
+    public async Task<IReadOnlyDictionary<string, int>> HostsBySlotAsync()
+    {
+        var dns = _facts.GetProperty("dns");
+        using var request = new HttpRequestMessage(HttpMethod.Get, $"{dns.GetProperty("api").GetString()}/domains");
+        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", dns.GetProperty("token").GetString());
+        using var domains = JsonDocument.Parse(await (await _http.SendAsync(request)).Content.ReadAsStringAsync());
+        var id = domains.RootElement.GetProperty("data").EnumerateArray().Single(d => d.GetProperty("domain").GetString() == dns.GetProperty("zone").GetString()).GetProperty("id").GetInt64();
+        using var list = new HttpRequestMessage(HttpMethod.Get, $"{dns.GetProperty("api").GetString()}/domains/{id}/records?page_size=500");
+        list.Headers.Authorization = request.Headers.Authorization;
+        using var records = JsonDocument.Parse(await (await _http.SendAsync(list)).Content.ReadAsStringAsync());
+        var addresses = new[] { "blue", "green" }.ToDictionary(s => _facts.GetProperty("slots").GetProperty(s).GetProperty("address").GetString()!, s => s);
+        return records.RootElement.GetProperty("data").EnumerateArray().Where(r => r.GetProperty("type").GetString() == "A")
+            .Where(r => addresses.ContainsKey(r.GetProperty("target").GetString()!))
+            .GroupBy(r => addresses[r.GetProperty("target").GetString()!]).ToDictionary(g => g.Key, g => g.Count());
+    }
+
+    /// <summary>Runs kubectl against the world's cluster.</summary>
+    public async Task<string> KubectlAsync(params string[] arguments)
+    {
+        var result = await StartProcessAsync(ToolPath("kubectl"), ["--kubeconfig", Path.Combine(Folder, "world", "kubeconfig"), .. arguments], Folder, null);
+        Assert.That(result.ExitCode, Is.Zero, () => result.Everything);
+        return result.Output;
+    }
+
+    /// <summary>Runs SQL on the platform's database.</summary>
+    public async Task SqlAsync(string sql)
+    {
+        var uri = new Uri(_facts.GetProperty("database").GetProperty("dsn").GetString()!);
+        var user = uri.UserInfo.Split(':');
+        await using var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder
+        {
+            Host = uri.Host,
+            Port = uri.Port,
+            Database = uri.AbsolutePath.TrimStart('/'),
+            Username = Uri.UnescapeDataString(user[0]),
+            Password = user.Length > 1 ? Uri.UnescapeDataString(user[1]) : null,
+        }.ConnectionString);
+        await connection.OpenAsync();
+        await using var command = new NpgsqlCommand(sql, connection);
+        await command.ExecuteNonQueryAsync();
+    }
+
+    private static string ToolPath(string name)
+    {
+        var folders = new[] { Environment.GetEnvironmentVariable("ROLLOUT_TOOLS") }.Concat((Environment.GetEnvironmentVariable("PATH") ?? string.Empty).Split(Path.PathSeparator));
+        return folders.Where(f => !string.IsNullOrEmpty(f)).Select(f => Path.Combine(f!, name)).First(File.Exists);
+    }
+
+    private static string Log(string folder)
+    {
+        var log = Path.Combine(folder, "world", "rehearsal.log");
+        return File.Exists(log) ? File.ReadAllText(log) : "(no log)";
+    }
+
+    private static Task<CallResult> CallAsync(string folder, string[] arguments, string? interruptWhen)
+    {
+        // …/tests/Rollout.Tests/bin/CONFIGURATION/net10.0/ → …/build/Rollout/bin/CONFIGURATION/net10.0/
+        var here = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
+        var program = Repository.PathOf("build", "Rollout", "bin", here.Parent!.Name, here.Name, "Rollout");
+        return StartProcessAsync(
+            program, [.. arguments, $"--directory={Path.Combine(folder, "world")}", $"--artifacts={Path.Combine(folder, "artifacts")}"], Repository.Root, interruptWhen);
+    }
+
+    private static async Task<CallResult> StartProcessAsync(string program, string[] arguments, string workingDirectory, string? interruptWhen)
+    {
+        var start = new ProcessStartInfo(program)
+        {
+            WorkingDirectory = workingDirectory,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        foreach (var argument in arguments)
+        {
+            start.ArgumentList.Add(argument);
+        }
+
+        foreach (var variable in start.Environment.Keys.Where(k => k.StartsWith("GITHUB_", StringComparison.Ordinal)).ToList())
+        {
+            start.Environment.Remove(variable);
+        }
+
+        using var process = Process.Start(start)!;
+        process.StandardInput.Close();
+        var output = new StringBuilder();
+        var error = process.StandardError.ReadToEndAsync();
+        var interrupted = false;
+        while (await process.StandardOutput.ReadLineAsync() is { } line)
+        {
+            output.AppendLine(line);
+            if (!interrupted && interruptWhen is not null && line.Contains(interruptWhen, StringComparison.Ordinal))
+            {
+                interrupted = true;
+                using var kill = Process.Start("kill", ["-INT", $"{process.Id}"]);
+                await kill.WaitForExitAsync();
+            }
+        }
+
+        await process.WaitForExitAsync();
+        return new CallResult(string.Join(' ', arguments), process.ExitCode, output.ToString(), await error);
+    }
+
+    private Uri Control(string path) => new(new Uri(_facts.GetProperty("control").GetProperty("api").GetString()!), path);
+}
