@@ -8,8 +8,8 @@ namespace Rollout.Tests.Playbook;
 public sealed class TagReleaseTests() : StepTests(nameof(TagRelease))
 {
     // The first step has no predecessor; its precondition is the tag.
-    [Test, Order(0)]
-    public async Task A_tag_that_does_not_exist_is_named()
+    [Test, Order(1)]
+    public override async Task Refuses_without_its_precondition()
     {
         var failed = await World.CallAsync("--target=TagRelease", "--exclusive", "--release=v0.0.0");
         Assert.That(failed.ExitCode, Is.EqualTo((int)ExitCode.Failed), () => failed.Everything);

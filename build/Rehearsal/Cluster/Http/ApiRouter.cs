@@ -97,15 +97,14 @@ internal sealed class ApiRouter : IDisposable
 
     private async Task DocumentAsync(HttpContext context, string[] segments)
     {
-        if (!HttpMethods.IsGet(context.Request.Method) && !HttpMethods.IsHead(context.Request.Method))
-        {
-            throw MethodNotAllowed();
-        }
-
         byte[]? body = null;
         var type = "application/json";
         switch (segments)
         {
+            case ["apis", _, _, _, ..]:
+                break;
+            case not [] when !HttpMethods.IsGet(context.Request.Method) && !HttpMethods.IsHead(context.Request.Method):
+                throw MethodNotAllowed();
             case ["api" or "apis"]:
                 var aggregated = Accept.WantsAggregatedDiscovery(context.Request);
                 body = _discovery.Root(segments[0] == "api", aggregated);

@@ -170,7 +170,7 @@ internal static class BodyReader
         }
 
         var text = Encoding.UTF8.GetString(bytes);
-        var shown = text.Length == 0 ? "<empty>" : text.Length > 31 ? text[..31] + " ..." : text;
+        var shown = text.Length == 0 ? "<empty>" : text.Length > 30 ? text[..30] + " ..." : text;
         throw ApiException.BadRequest($"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: {reason} ({shown})");
     }
 

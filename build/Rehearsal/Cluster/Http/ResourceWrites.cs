@@ -157,7 +157,7 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
             {
                 var lease = type.Kind == "Lease";
                 var problems = new Problems();
-                problems.Invalid("metadata.resourceVersion", lease ? "0x0" : "\"\"", "must be specified for an update");
+                problems.InvalidAs("metadata.resourceVersion", lease ? "0x0" : "\"\"", "must be specified for an update");
                 throw ApiException.Invalid(type.Group, lease ? type.Name : type.Kind, name, problems.Causes);
             }
         }

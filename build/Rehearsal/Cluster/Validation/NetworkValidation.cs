@@ -28,11 +28,11 @@ internal static class NetworkValidation
         {
             if (spec.Text("clusterIP") is not { Length: > 0 } now)
             {
-                problems.Invalid("spec.clusterIPs[0]", "[]string(nil)", "primary clusterIP can not be unset");
+                problems.InvalidAs("spec.clusterIPs[0]", "[]string(nil)", "primary clusterIP can not be unset");
             }
             else if (now != address && before.Text("type") != "ExternalName")
             {
-                problems.Invalid("spec.clusterIPs[0]", $"[]string{{\"{now}\"}}", "may not change once set");
+                problems.InvalidAs("spec.clusterIPs[0]", $"[]string{{\"{now}\"}}", "may not change once set");
             }
         }
 
@@ -43,7 +43,7 @@ internal static class NetworkValidation
     {
         if (spec.List("rules").Count == 0 && spec["defaultBackend"] is null)
         {
-            problems.Invalid("spec", "networking.IngressSpec{}", "either `defaultBackend` or `rules` must be specified");
+            problems.InvalidAs("spec", "networking.IngressSpec{}", "either `defaultBackend` or `rules` must be specified");
         }
 
         if (spec["defaultBackend"] is JsonObject backend)

@@ -172,12 +172,12 @@ internal static class PodValidation
 
             if (variable.Text("value") is { Length: > 0 })
             {
-                problems.Invalid(at + "valueFrom", "\"\"", "may not be specified when `value` is not empty");
+                problems.Invalid(at + "valueFrom", "", "may not be specified when `value` is not empty");
             }
 
             if (source.Count != 1)
             {
-                problems.Invalid(at + "valueFrom", "\"\"", source.Count == 0 ? "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`" : "may not have more than one field specified at a time");
+                problems.Invalid(at + "valueFrom", "", source.Count == 0 ? "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`" : "may not have more than one field specified at a time");
             }
 
             foreach (var reference in new[] { "configMapKeyRef", "secretKeyRef" })

@@ -13,9 +13,10 @@ internal sealed class Problems
     public void Required(string field, string why = "") =>
         _causes.Add(new StatusCause("FieldValueRequired", why.Length == 0 ? "Required value" : "Required value: " + why, field));
 
-    public void Invalid(string field, JsonNode? value, string why) => Invalid(field, Print(value), why);
+    public void Invalid(string field, JsonNode? value, string why) => InvalidAs(field, Print(value), why);
 
-    public void Invalid(string field, string printed, string why) =>
+    /// <summary>As <see cref="Invalid"/>, with the value as Go prints it where that is no JSON.</summary>
+    public void InvalidAs(string field, string printed, string why) =>
         _causes.Add(new StatusCause("FieldValueInvalid", $"Invalid value: {printed}: {why}", field));
 
     public void Duplicate(string field, JsonNode? value) => _causes.Add(new StatusCause("FieldValueDuplicate", "Duplicate value: " + Print(value), field));

@@ -28,7 +28,7 @@ internal static class WorkloadValidation
                 {
                     foreach (var name in JobKeeps.Where(name => !JsonNode.DeepEquals(spec[name], before[name])))
                     {
-                        problems.Invalid("spec." + name, PrintObject(spec[name]), "field is immutable");
+                        problems.InvalidAs("spec." + name, PrintObject(spec[name]), "field is immutable");
                     }
                 }
 
@@ -42,7 +42,7 @@ internal static class WorkloadValidation
             case "PodDisruptionBudget":
                 if (spec["minAvailable"] is not null && spec["maxUnavailable"] is not null)
                 {
-                    problems.Invalid("spec", PrintObject(spec), "minAvailable and maxUnavailable cannot be both set");
+                    problems.InvalidAs("spec", PrintObject(spec), "minAvailable and maxUnavailable cannot be both set");
                 }
 
                 break;
@@ -89,7 +89,7 @@ internal static class WorkloadValidation
         }
         else if (!JsonNode.DeepEquals(spec["selector"], old["selector"]))
         {
-            problems.Invalid("spec.selector", PrintSelector(spec.At("selector")), "field is immutable");
+            problems.InvalidAs("spec.selector", PrintSelector(spec.At("selector")), "field is immutable");
         }
     }
 
@@ -104,7 +104,7 @@ internal static class WorkloadValidation
 
         if (selector.Count == 0)
         {
-            problems.Invalid("spec.selector", "v1.LabelSelector{}", "empty selector is invalid for deployment");
+            problems.InvalidAs("spec.selector", "v1.LabelSelector{}", "empty selector is invalid for deployment");
             return;
         }
 
@@ -145,7 +145,7 @@ internal static class WorkloadValidation
         }
         else if (strategy["rollingUpdate"] is JsonObject rolling && IsZero(rolling["maxUnavailable"]) && IsZero(rolling["maxSurge"]))
         {
-            problems.Invalid("spec.strategy.rollingUpdate.maxUnavailable", PrintObject(rolling["maxUnavailable"]), "may not be 0 when `maxSurge` is 0");
+            problems.InvalidAs("spec.strategy.rollingUpdate.maxUnavailable", PrintObject(rolling["maxUnavailable"]), "may not be 0 when `maxSurge` is 0");
         }
     }
 

@@ -58,7 +58,7 @@ internal sealed class Kubelet : IAsyncDisposable
             case { Group: "", Resource: "endpoints" }:
                 foreach (var pod in In(change.Key.Namespace))
                 {
-                    pod.EndpointsChanged();
+                    pod.EndpointsChanged(change);
                 }
 
                 break;

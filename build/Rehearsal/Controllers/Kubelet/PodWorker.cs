@@ -104,9 +104,9 @@ internal sealed class PodWorker
         Interlocked.Exchange(ref _news, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
     }
 
-    public void EndpointsChanged()
+    public void EndpointsChanged(Change change)
     {
-        if (_stopping.Task.IsCompleted && !IsListed())
+        if (_stopping.Task.IsCompleted && change.Old is { } before && Lists(before) && !IsListed())
         {
             _unlisted.TrySetResult();
         }
@@ -187,9 +187,11 @@ internal sealed class PodWorker
         }
     }
 
-    private bool IsListed() => _node.Context.Store.List("", "endpoints", Key.Namespace).Any(endpoints =>
-        endpoints.Items("subsets").SelectMany(subset => subset.Items("addresses").Concat(subset.Items("notReadyAddresses")))
-            .Any(address => address.Text("targetRef", "uid") == Uid));
+    private bool IsListed() => _node.Context.Store.List("", "endpoints", Key.Namespace).Any(Lists);
+
+    private bool Lists(JsonObject endpoints) => endpoints.Items("subsets")
+        .SelectMany(subset => subset.Items("addresses").Concat(subset.Items("notReadyAddresses")))
+        .Any(address => address.Text("targetRef", "uid") == Uid);
 
     /// <summary>Gives the pod the node and an address; false when it waits for another node, for ever.</summary>
     private async Task<bool> BindAsync()

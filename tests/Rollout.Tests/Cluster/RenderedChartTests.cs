@@ -1,0 +1,68 @@
+using Rollout.Cluster;
+
+namespace Rollout.Tests.Cluster;
+
+public sealed class RenderedChartTests
+{
+    private const string Manifests = """
+        ---
+        apiVersion: apps/v1
+        kind: Deployment
+        metadata: { name: oms-service }
+        spec:
+          replicas: 2
+          template:
+            spec:
+              initContainers: [{ name: wait, image: "r/aether/wait:v1" }]
+              containers:
+                - name: oms
+                  image: "r/aether/oms-service:v1"
+                  env:
+                    - { name: PORT, value: "8000" }
+                    - { name: DSN, valueFrom: { secretKeyRef: { name: db, key: dsn } } }
+                    - { name: MAYBE, valueFrom: { secretKeyRef: { name: extra, key: k, optional: true } } }
+                  envFrom: [{ secretRef: { name: whole } }]
+              volumes:
+                - { name: keys, secret: { secretName: kraken-keys-company, optional: true } }
+        ---
+        apiVersion: networking.k8s.io/v1
+        kind: Ingress
+        metadata: { name: oms }
+        spec:
+          tls: [{ hosts: [oms.example.com], secretName: oms-tls }]
+          rules: [{ host: oms.example.com }]
+        ---
+        # a document without an object
+        """;
+
+    private readonly RenderedChart _chart = RenderedChart.Parse(Manifests);
+
+    [Test]
+    public void Images_of_all_containers_are_found() =>
+        Assert.That(_chart.Images, Is.EqualTo(new[] { "r/aether/oms-service:v1", "r/aether/wait:v1" }));
+
+    [Test]
+    public void Hosts_come_from_the_ingresses() => Assert.That(_chart.Hosts, Is.EqualTo(new[] { "oms.example.com" }));
+
+    [Test]
+    public void Every_way_to_refer_to_a_secret_is_found() => Assert.That(_chart.Secrets, Is.EquivalentTo(new[]
+    {
+        new SecretReference("db", "dsn", false),
+        new SecretReference("extra", "k", true),
+        new SecretReference("whole", null, false),
+        new SecretReference("kraken-keys-company", null, true),
+        new SecretReference("oms-tls", "tls.crt", false),
+    }));
+
+    [Test]
+    public void A_quoted_number_stays_text_and_a_plain_one_is_a_number()
+    {
+        var container = _chart.Deployments.Single()["spec"]!;
+        Assert.That(container["replicas"]!.GetValue<int>(), Is.EqualTo(2));
+        Assert.That(container["template"]!["spec"]!["containers"]![0]!["env"]![0]!["value"]!.GetValue<string>(), Is.EqualTo("8000"));
+    }
+
+    [Test]
+    public void Text_that_is_no_YAML_is_refused_in_words() =>
+        Assert.That(() => RenderedChart.Parse("a: [b"), Throws.TypeOf<RolloutException>().With.Message.Contains("no YAML"));
+}
