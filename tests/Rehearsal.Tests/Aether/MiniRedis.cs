@@ -133,6 +133,9 @@ internal sealed class MiniRedis : IAsyncDisposable
                 return Bulk("# Server\r\nredis_version:7.2.0\r\nredis_mode:standalone\r\nrole:master\r\n");
             case "GET":
                 return Bulk(_values.GetValueOrDefault((database, words[1])));
+            case "SETEX":
+                _values[(database, words[1])] = words[3];
+                return "+OK\r\n";
             case "SET":
                 _values[(database, words[1])] = words[2];
                 return "+OK\r\n";

@@ -51,9 +51,11 @@ internal static class JobCatalogue
             pod.Log($"{tree.Name}: checkout at {tree.Head}, {pending.Count} pending");
             foreach (var revision in pending)
             {
-                await ApplyAsync(connection, revision, ct);
-                pod.Log($"{tree.Name}: applied {revision.Id}");
-                applied++;
+                if (await ApplyAsync(connection, tree, revision, ct))
+                {
+                    pod.Log($"{tree.Name}: applied {revision.Id}");
+                    applied++;
+                }
             }
         }
 
@@ -79,10 +81,16 @@ internal static class JobCatalogue
         return stored;
     }
 
-    private static async Task ApplyAsync(NpgsqlConnection connection, Revision revision, CancellationToken ct)
+    /// <returns>False when another run has applied it meanwhile.</returns>
+    private static async Task<bool> ApplyAsync(NpgsqlConnection connection, MigrationTree tree, Revision revision, CancellationToken ct)
     {
         await using var transaction = await connection.BeginTransactionAsync(ct);
         await ExecuteAsync(connection, "SELECT pg_advisory_xact_lock(hashtext('aether migrations'))", ct);
+        if (!tree.Pending(await StoredAsync(connection, ct)).Contains(revision))
+        {
+            return false;
+        }
+
         await ExecuteAsync(connection, revision.Statements, ct);
         await using (var mark = new NpgsqlCommand("DELETE FROM alembic_version WHERE version_num = $1", connection))
         {
@@ -97,6 +105,7 @@ internal static class JobCatalogue
         }
 
         await transaction.CommitAsync(ct);
+        return true;
     }
 
     private static async Task ExecuteAsync(NpgsqlConnection connection, string sql, CancellationToken ct)

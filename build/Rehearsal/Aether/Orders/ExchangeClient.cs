@@ -87,7 +87,7 @@ internal sealed class ExchangeClient
                 throw new ExchangeException("rejected", errors[0]!.ToString());
             }
 
-            return said?["result"] as JsonObject ?? throw new ExchangeException("malformed", $"the exchange answered {(int)answer.StatusCode}");
+            return said?["result"]?.DeepClone() as JsonObject ?? throw new ExchangeException("malformed", $"the exchange answered {(int)answer.StatusCode}");
         }
         catch (Exception failure) when (failure is HttpRequestException or JsonException or OperationCanceledException && !ct.IsCancellationRequested)
         {

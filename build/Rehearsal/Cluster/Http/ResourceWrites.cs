@@ -11,6 +11,8 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
     // Kinds whose update has to say which version it replaces.
     private static readonly string[] NeedsVersion = ["Lease", "Service"];
 
+    private static readonly string[] Undeletable = ["default", "kube-system", "kube-public"];
+
     // Kinds that answer a completed deletion with the object instead of a Status.
     private static readonly string[] AnswersObject = ["Pod", "ServiceAccount", "ResourceQuota", "PersistentVolumeClaim", "PersistentVolume"];
 
@@ -109,6 +111,11 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
 
     public async Task DeleteAsync(ApiRequest request)
     {
+        if (request.Type.Kind == "Namespace" && Undeletable.Contains(request.Name))
+        {
+            throw ApiException.Forbidden("", "namespaces", request.Name!, "this namespace may not be deleted");
+        }
+
         var asked = await DeleteRequestAsync(request);
         var outcome = store.Delete(request.Key, asked);
         var answer = outcome.Gone && !AnswersObject.Contains(request.Type.Kind) ? Answer.Deleted(request.Type, outcome.Object) : outcome.Object;
