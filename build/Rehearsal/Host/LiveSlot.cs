@@ -50,7 +50,8 @@ public sealed class LiveSlot(ObjectStore store, WorldIdentity identity, TimeProv
             EnsureSecret(name, ("dsn", aether), ("sslmode", "disable"));
         }
 
-        EnsureSecret("platform-account-allowlists", ("admins", string.Join(',', Accounts)), ("directors", string.Join(',', Accounts.Skip(1))));
+        EnsureSecret(
+            "platform-account-allowlists", ("admins", string.Join(',', Accounts)), ("directors", string.Join(',', Accounts.Skip(1))));
         foreach (var account in Accounts)
         {
             var keys = new JsonObject
@@ -159,7 +160,8 @@ public sealed class LiveSlot(ObjectStore store, WorldIdentity identity, TimeProv
             var (ready, wanted) = ((int?)deployment["status"]?["readyReplicas"] ?? 0, (int?)deployment["spec"]?["replicas"] ?? 1);
             if (ready < wanted)
             {
-                yield return string.Create(CultureInfo.InvariantCulture, $"{(string)deployment["metadata"]!["name"]!} ({ready} of {wanted})");
+                yield return string.Create(
+                    CultureInfo.InvariantCulture, $"{(string)deployment["metadata"]!["name"]!} ({ready} of {wanted})");
             }
         }
     }

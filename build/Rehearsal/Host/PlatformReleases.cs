@@ -35,7 +35,8 @@ public sealed partial class PlatformReleases
     {
         var root = Path.Combine(AppContext.BaseDirectory, "Platform");
         var files = new SortedDictionary<string, byte[]>(StringComparer.Ordinal);
-        foreach (var file in Directory.EnumerateFiles(root, "*", new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = 0 }))
+        foreach (var file in Directory.EnumerateFiles(
+            root, "*", new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = 0 }))
         {
             files[Path.GetRelativePath(root, file).Replace('\\', '/')] = File.ReadAllBytes(file);
         }
@@ -57,7 +58,8 @@ public sealed partial class PlatformReleases
             File.WriteAllBytes(target, content);
         }
 
-        return (Path.Combine(directory, Chart), [Path.Combine(directory, Overlay), Path.Combine(directory, $"deploy/environments/values-{slot}.yaml")]);
+        return (Path.Combine(directory, Chart), [Path.Combine(directory, Overlay), Path.Combine(
+            directory, $"deploy/environments/values-{slot}.yaml")]);
     }
 
     /// <summary>
@@ -85,7 +87,8 @@ public sealed partial class PlatformReleases
         var marks = Path.Combine(directory, ".git", "rehearsal-marks");
         await GitAsync(directory, ImportStream(), cancellationToken, "fast-import", "--quiet", $"--export-marks={marks}");
         await GitAsync(directory, null, cancellationToken, "checkout", "--quiet", "--force", "main");
-        var commits = (await File.ReadAllLinesAsync(marks, cancellationToken)).Select(line => line.Split(' ')).ToDictionary(line => line[0], line => line[1]);
+        var commits = (await File.ReadAllLinesAsync(marks, cancellationToken)).Select(line => line.Split(' ')).ToDictionary(
+            line => line[0], line => line[1]);
         var state = new JsonObject();
         for (var n = 0; n < Tags.Count; n++)
         {

@@ -59,7 +59,8 @@ public sealed class RehearsalWorld : IAsyncDisposable
 
     /// <summary>Starts the world of the directory and returns when it serves and <c>world.json</c> says so.</summary>
     /// <exception cref="RehearsalException">Another process keeps this world, or a piece of it did not start.</exception>
-    public static async Task<RehearsalWorld> StartAsync(UpArguments arguments, Action<string> report, TimeProvider time, CancellationToken cancellationToken)
+    public static async Task<RehearsalWorld> StartAsync(
+        UpArguments arguments, Action<string> report, TimeProvider time, CancellationToken cancellationToken)
     {
         if (!Directory.Exists(arguments.Directory))
         {
@@ -152,7 +153,8 @@ public sealed class RehearsalWorld : IAsyncDisposable
         {
             await failing.CancelAsync();
             _databases.TrySetCanceled(CancellationToken.None);
-            await Task.WhenAll(all).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+            await Task.WhenAll(all).ContinueWith(
+                _ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
             throw;
         }
     }
@@ -207,7 +209,8 @@ public sealed class RehearsalWorld : IAsyncDisposable
         var github = GitHubApi.StartAsync(_place, new GitHubOptions(_identity.Token("github"), Repository), ct);
         var registry = ImageRegistry.StartAsync(
             _place,
-            new RegistryOptions(_identity.Token("registry"), [.. Workload.All.Select(workload => "aether/" + workload.Name)], PlatformReleases.Tags),
+            new RegistryOptions(
+                _identity.Token("registry"), [.. Workload.All.Select(workload => "aether/" + workload.Name)], PlatformReleases.Tags),
             ct);
         var traces = TraceStore.StartAsync(_place, ct);
         _authority = CertificateAuthority.Open(_place.Directory, _place.Time);
@@ -228,12 +231,14 @@ public sealed class RehearsalWorld : IAsyncDisposable
     {
         await doubles;
         var releases = PlatformReleases.Load(_registry!.Address, _exchange!.Address);
-        var checkout = Task.Run(async () => _github!.Publish(await releases.CheckOutAsync(Path.Combine(_place.Directory, "platform"), ct)), ct);
+        var checkout = Task.Run(
+            async () => _github!.Publish(await releases.CheckOutAsync(Path.Combine(_place.Directory, "platform"), ct)), ct);
         await cluster;
         var slot = new LiveSlot(_store!, _identity, _place.Time);
         if (isNew)
         {
-            slot.Seed(_authority!, new PlatformStores(Dsn, database => $"redis://:{_identity.Token("redis")}@{_redis!.Address}/{database}"));
+            slot.Seed(
+                _authority!, new PlatformStores(Dsn, database => $"redis://:{_identity.Token("redis")}@{_redis!.Address}/{database}"));
         }
 
         _controllers!.Start();

@@ -56,7 +56,8 @@ public static class WorldFile
             ["ingressService"] = $"ingress-{slot}/ingress-nginx-controller",
             ["address"] = identity.Address(slot).ToString(),
             ["session"] = identity.Token("session-" + slot),
-            ["redis"] = string.Create(CultureInfo.InvariantCulture, $"{redis},password={identity.Token("redis")},defaultDatabase={database}"),
+            ["redis"] = string.Create(
+                CultureInfo.InvariantCulture, $"{redis},password={identity.Token("redis")},defaultDatabase={database}"),
         };
         return new JsonObject
         {

@@ -30,7 +30,8 @@ public sealed class ControlApi : IAsyncDisposable
     public static async Task<ControlApi> StartAsync(Place place, ControlOptions options, CancellationToken cancellationToken)
     {
         var control = new ControlApi(options);
-        (control._server, control.Address) = await LoopbackServer.StartAsync(place.Ports, "control", control.AnswerAsync, cancellationToken);
+        (control._server, control.Address) = await LoopbackServer.StartAsync(
+            place.Ports, "control", control.AnswerAsync, cancellationToken);
         return control;
     }
 
@@ -50,7 +51,8 @@ public sealed class ControlApi : IAsyncDisposable
         switch (context.Request.Method, context.Request.Segments())
         {
             case ("GET", ["faults"]):
-                await context.AnswerAsync(200, new JsonObject(_options.Faults.All().Select(on => KeyValuePair.Create(on.Key, (JsonNode?)on.Value))));
+                await context.AnswerAsync(
+                    200, new JsonObject(_options.Faults.All().Select(on => KeyValuePair.Create(on.Key, (JsonNode?)on.Value))));
                 break;
             case ("DELETE", ["faults"]):
                 _options.Faults.ClearAll();

@@ -200,7 +200,8 @@ public sealed class ImageRegistry : IAsyncDisposable
 
     private (string MediaType, byte[] Body)? Find(string repository, string reference, string accept)
     {
-        bool Accepts(string mediaType) => accept.Length == 0 || accept.Contains("*/*", StringComparison.Ordinal) || accept.Contains(mediaType, StringComparison.Ordinal);
+        bool Accepts(string mediaType) => accept.Length == 0 || accept.Contains("*/*", StringComparison.Ordinal) || accept.Contains(
+            mediaType, StringComparison.Ordinal);
         if (reference.StartsWith("sha256:", StringComparison.Ordinal))
         {
             var all = _options.Tags.SelectMany(tag => new[] { Top(repository, tag), Platform(repository, tag, "amd64"), Platform(repository, tag, "arm64") });

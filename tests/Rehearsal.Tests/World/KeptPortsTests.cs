@@ -29,7 +29,9 @@ public sealed class KeptPortsTests
         using var holder = place.Place.Ports.ClaimTcp("a", IPAddress.Loopback);
         holder.Listen();
         var port = ((IPEndPoint)holder.LocalEndPoint!).Port;
-        Assert.That(() => place.Place.Ports.ClaimTcp("a", IPAddress.Loopback), Throws.InstanceOf<IOException>().With.Message.Contains($"Port {port} of 'a'"));
+        Assert.That(
+            () => place.Place.Ports.ClaimTcp("a", IPAddress.Loopback),
+            Throws.InstanceOf<IOException>().With.Message.Contains($"Port {port} of 'a'"));
     }
 
     [Test]

@@ -57,7 +57,8 @@ public sealed class LinodeApiTests
         Assert.That((int)first.Body["pages"]!, Is.EqualTo(2));
         Assert.That(first.Body["data"]!.AsArray(), Has.Count.EqualTo(25));
         Assert.That(first.Body["data"]!.AsArray().Count + last.Body["data"]!.AsArray().Count, Is.EqualTo((int)first.Body["results"]!));
-        Assert.That((await SendAsync(HttpMethod.Get, $"domains/{zone}/records?page_size=10")).Status, Is.EqualTo(HttpStatusCode.BadRequest));
+        Assert.That(
+            (await SendAsync(HttpMethod.Get, $"domains/{zone}/records?page_size=10")).Status, Is.EqualTo(HttpStatusCode.BadRequest));
         Assert.That((await SendAsync(HttpMethod.Get, $"domains/{zone}/records?page=9")).Status, Is.EqualTo(HttpStatusCode.NotFound));
     }
 
@@ -115,7 +116,8 @@ public sealed class LinodeApiTests
         var zone = await ZoneAsync();
         var refused = await SendAsync(
             HttpMethod.Post, $"domains/{zone}/records", new JsonObject { ["type"] = "A", ["name"] = new string('x', 101), ["target"] = "nonsense" });
-        Assert.That(refused.Body["errors"]!.AsArray().Select(error => (string?)error!["field"]), Is.EquivalentTo(new[] { "name", "target" }));
+        Assert.That(
+            refused.Body["errors"]!.AsArray().Select(error => (string?)error!["field"]), Is.EquivalentTo(new[] { "name", "target" }));
     }
 
     [Test]
@@ -140,7 +142,9 @@ public sealed class LinodeApiTests
     {
         var (zone, record) = await RecordAsync("oms");
         _place.Faults.Set("linode-lost-answer", "1");
-        Assert.That(async () => await SendAsync(HttpMethod.Put, $"domains/{zone}/records/{record}", Target("192.0.2.99")), Throws.InstanceOf<HttpRequestException>());
+        Assert.That(
+            async () => await SendAsync(HttpMethod.Put, $"domains/{zone}/records/{record}", Target("192.0.2.99")),
+            Throws.InstanceOf<HttpRequestException>());
         var read = await SendAsync(HttpMethod.Get, $"domains/{zone}/records/{record}");
         Assert.That((string?)read.Body["target"], Is.EqualTo("192.0.2.99"));
     }
@@ -189,7 +193,8 @@ public sealed class LinodeApiTests
         await SendAsync(HttpMethod.Put, $"domains/{zone}/records/{record}", Target("192.0.2.77"));
         Assert.That((await SendAsync(HttpMethod.Get, $"domains/{zone}/zone-file")).Body.ToJsonString(), Does.Not.Contain("192.0.2.77"));
         _place.Clock.Advance(TimeSpan.FromSeconds(31));
-        Assert.That((await SendAsync(HttpMethod.Get, $"domains/{zone}/zone-file")).Body.ToJsonString(), Does.Contain("oms 300 A 192.0.2.77"));
+        Assert.That(
+            (await SendAsync(HttpMethod.Get, $"domains/{zone}/zone-file")).Body.ToJsonString(), Does.Contain("oms 300 A 192.0.2.77"));
     }
 
     [Test]
@@ -201,7 +206,8 @@ public sealed class LinodeApiTests
         await _linode.DisposeAsync();
         _linode = await LinodeApi.StartAsync(_place.Place, Options(), CancellationToken.None);
         Assert.That(_linode.Address, Is.EqualTo(address));
-        Assert.That((string?)(await SendAsync(HttpMethod.Get, $"domains/{zone}/records/{record}")).Body["target"], Is.EqualTo("192.0.2.55"));
+        Assert.That(
+            (string?)(await SendAsync(HttpMethod.Get, $"domains/{zone}/records/{record}")).Body["target"], Is.EqualTo("192.0.2.55"));
     }
 
     private static LinodeOptions Options()
@@ -226,7 +232,8 @@ public sealed class LinodeApiTests
         return (zone, (long)found.Body["data"]![0]!["id"]!);
     }
 
-    private async Task<(HttpStatusCode Status, JsonNode Body)> SendAsync(HttpMethod method, string path, JsonObject? body = null, string? filter = null)
+    private async Task<(HttpStatusCode Status, JsonNode Body)> SendAsync(
+        HttpMethod method, string path, JsonObject? body = null, string? filter = null)
     {
         using var request = new HttpRequestMessage(method, path) { Content = body?.Json() };
         if (filter is not null)

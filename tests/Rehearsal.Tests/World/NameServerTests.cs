@@ -43,7 +43,9 @@ public sealed class NameServerTests
     {
         var answer = await Client(_first, tcp).QueryAsync("oms.aether.example.com", QueryType.A);
         Assert.That(answer.Header.HasAuthorityAnswer, "AA");
-        Assert.That(answer.Answers.ARecords().Select(record => (record.Address, record.InitialTimeToLive)), Is.EqualTo(new[] { (IPAddress.Parse("192.0.2.10"), 300) }));
+        Assert.That(
+            answer.Answers.ARecords().Select(record => (record.Address, record.InitialTimeToLive)),
+            Is.EqualTo(new[] { (IPAddress.Parse("192.0.2.10"), 300) }));
     }
 
     [Test]
@@ -72,7 +74,9 @@ public sealed class NameServerTests
     public async Task The_zone_names_its_servers_and_other_zones_are_refused()
     {
         var servers = await Client(_first).QueryAsync("aether.example.com", QueryType.NS);
-        Assert.That(servers.Answers.NsRecords().Select(record => record.NSDName.Value), Is.EquivalentTo(new[] { "ns1.linode.com.", "ns2.linode.com." }));
+        Assert.That(
+            servers.Answers.NsRecords().Select(record => record.NSDName.Value),
+            Is.EquivalentTo(new[] { "ns1.linode.com.", "ns2.linode.com." }));
         var foreign = await Client(_first).QueryAsync("example.org", QueryType.A);
         Assert.That(foreign.Header.ResponseCode, Is.EqualTo(DnsHeaderResponseCode.Refused));
         Assert.That(foreign.Header.HasAuthorityAnswer, Is.False);
@@ -122,7 +126,8 @@ public sealed class NameServerTests
         var zone = (await (await client.GetAsync("domains")).JsonAsync())["data"]![0]!["id"]!;
         for (var part = 0; part < 6; part++)
         {
-            using var body = new JsonObject { ["type"] = "TXT", ["name"] = "long", ["target"] = new string((char)('a' + part), 250) }.Json();
+            using var body = new JsonObject { ["type"] = "TXT", ["name"] = "long", ["target"] = new string((char)('a' + part), 250) }.Json(
+                );
             (await client.PostAsync($"domains/{zone}/records", body)).Dispose();
         }
 

@@ -23,7 +23,8 @@ public sealed class PostgresServerTests
         {
             Assert.That(server.Address, Is.EqualTo(address), "after a clean stop");
             Assert.That(await ExecuteAsync(server, "SELECT value FROM kept"), Is.EqualTo(42));
-            using var postmaster = Process.GetProcessById(Convert.ToInt32(await ExecuteAsync(server, PostmasterPid), System.Globalization.CultureInfo.InvariantCulture));
+            using var postmaster = Process.GetProcessById(
+                Convert.ToInt32(await ExecuteAsync(server, PostmasterPid), System.Globalization.CultureInfo.InvariantCulture));
             postmaster.Kill();
             await postmaster.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(10));
         }
@@ -39,7 +40,9 @@ public sealed class PostgresServerTests
     {
         using var place = new TestPlace();
         await using var server = await PostgresServer.StartAsync(place.LivePlace, null, Password, CancellationToken.None);
-        Assert.That(async () => await ExecuteAsync(server, "SELECT 1", "wrong"), Throws.InstanceOf<PostgresException>().With.Property("SqlState").EqualTo("28P01"));
+        Assert.That(
+            async () => await ExecuteAsync(server, "SELECT 1", "wrong"),
+            Throws.InstanceOf<PostgresException>().With.Property("SqlState").EqualTo("28P01"));
     }
 
     [Test]

@@ -25,7 +25,8 @@ public sealed class RedisDoubleTests
     }
 
     [Test]
-    public async Task StackExchange_Redis_reads_and_writes_in_both_protocols([Values(RedisProtocol.Resp2, RedisProtocol.Resp3)] RedisProtocol protocol)
+    public async Task StackExchange_Redis_reads_and_writes_in_both_protocols(
+        [Values(RedisProtocol.Resp2, RedisProtocol.Resp3)] RedisProtocol protocol)
     {
         await using var client = await ConnectAsync(protocol);
         var database = client.GetDatabase();

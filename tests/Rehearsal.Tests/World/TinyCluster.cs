@@ -115,7 +115,8 @@ internal sealed class TinyCluster : IAsyncDisposable
             {
                 list = new JsonObject
                 {
-                    ["metadata"] = new JsonObject { ["resourceVersion"] = _version.ToString(System.Globalization.CultureInfo.InvariantCulture) },
+                    ["metadata"] = new JsonObject { ["resourceVersion"] = _version.ToString(
+                        System.Globalization.CultureInfo.InvariantCulture) },
                     ["items"] = new JsonArray([.. _objects.Where(entry => entry.Key.StartsWith(kind + "/", StringComparison.Ordinal)).Select(entry => entry.Value.DeepClone())]),
                 }.ToJsonString();
             }

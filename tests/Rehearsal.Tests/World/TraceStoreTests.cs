@@ -38,7 +38,8 @@ public sealed class TraceStoreTests
     [Test]
     public async Task A_trace_is_found_by_the_request_it_was_made_for()
     {
-        await SendAsync(Span(1, "oms.request", 20, ("request.id", "rollout-v2026.11.1-2.5-1")), Span(2, "oms.request", 20, ("request.id", "other")));
+        await SendAsync(
+            Span(1, "oms.request", 20, ("request.id", "rollout-v2026.11.1-2.5-1")), Span(2, "oms.request", 20, ("request.id", "other")));
         var found = await SearchAsync("""{ span.request.id = "rollout-v2026.11.1-2.5-1" }""");
         Assert.That(found.Select(trace => (string?)trace!["traceID"]), Is.EqualTo(new[] { Id(1) }));
         Assert.That((string?)found[0]!["rootServiceName"], Is.EqualTo("oms"));
@@ -112,7 +113,8 @@ public sealed class TraceStoreTests
         body.Headers.ContentType = new MediaTypeHeaderValue("application/x-protobuf");
         using var answer = await _client.PostAsync("v1/traces", body);
         Assert.That(answer.StatusCode, Is.EqualTo(HttpStatusCode.OK));
-        var found = await SearchAsync("{ resource.service.name = \"risk\" && span.http.status_code = 503 && status = error && duration = 500ms }");
+        var found = await SearchAsync(
+            "{ resource.service.name = \"risk\" && span.http.status_code = 503 && status = error && duration = 500ms }");
         Assert.That(found.Select(trace => (string?)trace!["traceID"]), Is.EqualTo(new[] { Id(7) }));
     }
 
@@ -138,7 +140,8 @@ public sealed class TraceStoreTests
             ["name"] = name,
             ["kind"] = 2,
             ["startTimeUnixNano"] = "1800000000000000000",
-            ["endTimeUnixNano"] = (1800000000000000000 + (milliseconds * 1_000_000L)).ToString(System.Globalization.CultureInfo.InvariantCulture),
+            ["endTimeUnixNano"] = (1800000000000000000 + (milliseconds * 1_000_000L)).ToString(
+                System.Globalization.CultureInfo.InvariantCulture),
             ["attributes"] = new JsonArray(
             [
                 .. attributes.Select(attribute => new JsonObject
@@ -166,7 +169,8 @@ public sealed class TraceStoreTests
             {
                 ["resource"] = new JsonObject
                 {
-                    ["attributes"] = new JsonArray(new JsonObject { ["key"] = "service.name", ["value"] = new JsonObject { ["stringValue"] = "oms" } }),
+                    ["attributes"] = new JsonArray(
+                        new JsonObject { ["key"] = "service.name", ["value"] = new JsonObject { ["stringValue"] = "oms" } }),
                 },
                 ["scopeSpans"] = new JsonArray(new JsonObject { ["spans"] = new JsonArray([.. spans]) }),
             }),

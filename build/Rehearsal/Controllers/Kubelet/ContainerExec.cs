@@ -16,6 +16,8 @@ internal static class ContainerExec
     private const int NotFound = 127;
     private const int NotExecutable = 126;
 
+    private static readonly HashSet<string> Shared = new(StringComparer.Ordinal) { "bin", "sbin", "usr", "lib", "lib64", "dev", "proc", "sys" };
+
     /// <returns>The exit code; 126 or 127 where the command could not be started.</returns>
     public static async Task<int> RunAsync(
         ContainerPlace place, IReadOnlyList<string> command, Stream? stdin, Stream? stdout, Stream? stderr, CancellationToken cancellation)
@@ -34,7 +36,7 @@ internal static class ContainerExec
         }
 
         // Only what the container has: this process's own variables are none of its business.
-        var path = start.Environment["PATH"];
+        start.Environment.TryGetValue("PATH", out var path);
         start.Environment.Clear();
         start.Environment["PATH"] = path;
         start.Environment["HOME"] = place.Root;
@@ -80,17 +82,18 @@ internal static class ContainerExec
     }
 
     /// <summary>The command with the container's absolute paths made host paths.</summary>
-    internal static IReadOnlyList<string> Translate(string root, IReadOnlyList<string> command)
+    private static List<string> Translate(string root, IReadOnlyList<string> command)
     {
         var result = new List<string>(command.Count + 2) { Executable(root, command[0]) };
-        if (Path.GetFileName(command[0]) == "tar" && command.Count > 2 && command[1].TrimStart('-') is ['c', ..])
+        var tar = Path.GetFileName(command[0]) == "tar" && command.Count > 2;
+        if (tar && command[1].TrimStart('-') is ['c', ..])
         {
             // tar writes the paths it is given into the archive, so it has to be given the container's: relative to its root.
             result.Add(command[1]);
             var members = false;
             foreach (var argument in command.Skip(2))
             {
-                if (!members && argument.StartsWith('/') && Host(root, argument) is not null)
+                if (!members && argument.StartsWith('/'))
                 {
                     result.AddRange(["-C", root]);
                     members = true;
@@ -106,35 +109,28 @@ internal static class ContainerExec
         {
             var equals = argument.StartsWith('-') ? argument.IndexOf("=/", StringComparison.Ordinal) : -1;
             result.Add(equals > 0
-                ? argument[..(equals + 1)] + (Host(root, argument[(equals + 1)..]) ?? argument[(equals + 1)..])
-                : Host(root, argument) ?? argument);
+                ? argument[..(equals + 1)] + (Host(root, argument[(equals + 1)..], tar) ?? argument[(equals + 1)..])
+                : Host(root, argument, tar) ?? argument);
         }
 
         return result;
     }
 
-    /// <summary>The host path of a container path; null when it is relative or lies in a part of the file system that the container lacks.</summary>
-    internal static string? Host(string root, string path)
+    /// <summary>
+    /// The host path of a container path; null when it is relative, or names a program or device that the container shares with this machine.
+    /// </summary>
+    /// <param name="writes">Nothing is shared: what is unpacked must not land on this machine.</param>
+    private static string? Host(string root, string path, bool writes = false)
     {
         if (!path.StartsWith('/'))
         {
             return null;
         }
 
-        var host = Path.GetFullPath(root + path);
-        if (host == root)
-        {
-            return root;
-        }
-
-        if (!host.StartsWith(root + "/", StringComparison.Ordinal))
-        {
-            return null;
-        }
-
-        var rest = host[(root.Length + 1)..];
-        var top = Path.Combine(root, rest.Split('/')[0]);
-        return Path.Exists(top) || (!rest.Contains('/', StringComparison.Ordinal) && !Path.Exists(path)) ? host : null;
+        // A path cannot climb out: /../../x is /x.
+        var inside = Path.GetFullPath(path).TrimStart('/');
+        var top = inside.Split('/')[0];
+        return !writes && Shared.Contains(top) && !Path.Exists(Path.Combine(root, top)) ? null : Path.Combine(root, inside);
     }
 
     private static string Executable(string root, string file) => Host(root, file) is { } host && File.Exists(host) ? host : file;

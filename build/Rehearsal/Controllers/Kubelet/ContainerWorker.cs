@@ -38,20 +38,27 @@ internal sealed class ContainerWorker
         _role = role;
         Name = spec.Text("name")!;
         _field = $"spec.{(role == ContainerRole.Main ? "containers" : "initContainers")}{{{Name}}}";
-        var killed = earlier.At("state", "running") is JsonObject running
-            ? new ContainerState.Terminated(255, "Unknown", null, running.Instant("startedAt"), node.Context.Now, earlier.Text("containerID"))
-            : null;
+        var restarts = earlier.Number("restartCount") ?? 0;
         _snapshot = new ContainerSnapshot(
             Name,
             Image,
             "",
             null,
             new ContainerState.Waiting(pod.HasInitContainers ? "PodInitializing" : "ContainerCreating"),
-            killed?.ToJson() ?? earlier.At("lastState") as JsonObject ?? [],
-            (earlier.Number("restartCount") ?? 0) + (killed is null ? 0 : 1),
+            earlier.At("lastState") as JsonObject ?? [],
+            restarts,
             Started: false,
             Ready: false,
             Over: false);
+        if (Ended(earlier) is not { } ended)
+        {
+            return;
+        }
+
+        var over = !RunsAgain(ended.ExitCode);
+        _snapshot = over
+            ? _snapshot with { State = ended, ImageId = ImageReference.Identity(Image), ContainerId = ended.ContainerId, Over = true }
+            : _snapshot with { LastState = ended.ToJson(), Restarts = restarts + 1 };
     }
 
     public string Name { get; }
@@ -82,7 +89,7 @@ internal sealed class ContainerWorker
         try
         {
             var crashes = 0;
-            while (true)
+            while (!Snapshot.Over)
             {
                 var image = await PullAsync(stop);
                 var start = await ConfigureAsync(stop);
@@ -90,7 +97,7 @@ internal sealed class ContainerWorker
                 await RunOnceAsync(image, start, stop);
                 if (stop.IsCancellationRequested || Snapshot.Over)
                 {
-                    return;
+                    break;
                 }
 
                 crashes = _node.Context.Now - began > Forgotten ? 1 : crashes + 1;
@@ -101,6 +108,27 @@ internal sealed class ContainerWorker
         {
             // Stopped while it waited for something; there is nothing to end.
         }
+    }
+
+    /// <summary>How its run before this process ended: with that process, or before it, which matters where it may not run again.</summary>
+    private ContainerState.Terminated? Ended(JsonObject? earlier)
+    {
+        const int Unknown = 255;
+        if (earlier.At("state", "running") is { } running)
+        {
+            return new ContainerState.Terminated(Unknown, "Unknown", null, running.Instant("startedAt"), _node.Context.Now, earlier.Text("containerID"));
+        }
+
+        // Init containers of a pod that has not ended run again, as after the restart of a node.
+        return _role == ContainerRole.Main && earlier.At("state", "terminated") is { } terminated
+            ? new ContainerState.Terminated(
+                terminated.Number("exitCode") ?? Unknown,
+                terminated.Text("reason") ?? "Error",
+                terminated.Text("message"),
+                terminated.Instant("startedAt"),
+                terminated.Instant("finishedAt"),
+                earlier.Text("containerID"))
+            : null;
     }
 
     private void Set(Func<ContainerSnapshot, ContainerSnapshot> change)

@@ -17,6 +17,8 @@ internal sealed class PodVolumes(ObjectStore store, string directory, string sha
 {
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
 
+    private static readonly string[] Usual = ["etc", "home", "mnt", "opt", "root", "run", "srv", "tmp", "var/run", "var/tmp"];
+
     private readonly Lock _lock = new();
 
     /// <summary>Makes all volumes as they have to be now.</summary>
@@ -87,7 +89,7 @@ internal sealed class PodVolumes(ObjectStore store, string directory, string sha
         return mounts;
     }
 
-    /// <summary>An empty root for a container's next run, with <c>tmp</c> and links where its mounts are.</summary>
+    /// <summary>A fresh root for a container's next run: the folders every image has, and links where its mounts are.</summary>
     public string PrepareRoot(string container, IReadOnlyDictionary<string, string> mounts)
     {
         lock (_lock)
@@ -98,7 +100,11 @@ internal sealed class PodVolumes(ObjectStore store, string directory, string sha
                 Directory.Delete(root, recursive: true);
             }
 
-            Directory.CreateDirectory(Path.Combine(root, "tmp"));
+            foreach (var usual in Usual)
+            {
+                Directory.CreateDirectory(Path.Combine(root, usual));
+            }
+
             foreach (var (path, host) in mounts.OrderBy(mount => mount.Key.Length))
             {
                 var link = Path.Combine(root, path.TrimStart('/'));

@@ -21,8 +21,8 @@ internal sealed class PodWorker
     private TaskCompletionSource _news = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private JsonObject _latest;
     private int _dirty;
-    private bool _bound;
-    private bool _initialized;
+    private volatile bool _bound;
+    private volatile bool _initialized;
     private volatile bool _removed;
 
     public PodWorker(NodeServices node, JsonObject pod)
@@ -240,6 +240,11 @@ internal sealed class PodWorker
 
     private async Task LiveAsync()
     {
+        if (_main.TrueForAll(container => container.Snapshot.Over))
+        {
+            return;
+        }
+
         using var sidecars = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
         var beside = new List<Task>();
         try

@@ -145,7 +145,9 @@ internal sealed class DnsAnswer(DnsQuery query)
         var truncated = 12 + question.Length + 4 + _body.WrittenCount + opt > maximum;
         var message = new ArrayBufferWriter<byte>();
         Write16(message, query.Id);
-        Write8(message, (byte)(0x80 | (query.OperationCode << 3) | (Authoritative ? 4 : 0) | (truncated ? 2 : 0) | (query.RecursionDesired ? 1 : 0)));
+        Write8(
+            message,
+            (byte)(0x80 | (query.OperationCode << 3) | (Authoritative ? 4 : 0) | (truncated ? 2 : 0) | (query.RecursionDesired ? 1 : 0)));
         Write8(message, (byte)((byte)Code & 0xF));
         Write16(message, 1);
         Write16(message, (ushort)(truncated ? 0 : _answers));

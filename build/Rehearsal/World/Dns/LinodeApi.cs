@@ -44,7 +44,8 @@ public sealed class LinodeApi : IAsyncDisposable
         Served = new Zone(1734001, options.Zone, 3600, place.Time, Path.Combine(place.Directory, "linode.json"), InitialRecords);
 
         // An account has other zones too, whose edits nobody asked for.
-        var neighbour = new Zone(1734002, "example.net", 0, place.Time, null, () => [("A", "", "192.0.2.80", 0), ("A", "oms", "192.0.2.81", 0)]);
+        var neighbour = new Zone(
+            1734002, "example.net", 0, place.Time, null, () => [("A", "", "192.0.2.80", 0), ("A", "oms", "192.0.2.81", 0)]);
         _zones = [Served, neighbour];
         Address = new Uri("about:blank");
     }

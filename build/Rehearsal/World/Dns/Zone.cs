@@ -4,7 +4,8 @@ using System.Text.Json.Nodes;
 namespace Rehearsal.World;
 
 /// <summary>One record as Linode keeps it: <see cref="Name"/> is relative to the zone, empty for the apex; a TTL of 0 means the zone's own.</summary>
-public sealed record DnsRecord(long Id, string Type, string Name, string Target, int Ttl, int Priority, DateTimeOffset Created, DateTimeOffset Updated);
+public sealed record DnsRecord(
+    long Id, string Type, string Name, string Target, int Ttl, int Priority, DateTimeOffset Created, DateTimeOffset Updated);
 
 /// <summary>The zone as name servers serve it after one edit.</summary>
 internal sealed record ZoneVersion(uint Serial, DateTimeOffset EditedAt, IReadOnlyList<DnsRecord> Records);
@@ -27,7 +28,13 @@ internal sealed class Zone
     private readonly List<ZoneVersion> _versions = [];
     private long _lastId;
 
-    public Zone(long id, string domain, int ttl, TimeProvider time, string? file, Func<IReadOnlyList<(string Type, string Name, string Target, int Ttl)>> initial)
+    public Zone(
+        long id,
+        string domain,
+        int ttl,
+        TimeProvider time,
+        string? file,
+        Func<IReadOnlyList<(string Type, string Name, string Target, int Ttl)>> initial)
     {
         Id = id;
         Domain = domain;

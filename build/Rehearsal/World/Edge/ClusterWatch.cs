@@ -59,7 +59,8 @@ internal sealed class ClusterWatch(HttpClient cluster, string path, TimeProvider
     {
         using var answer = await cluster.GetAsync(path, cancellationToken);
         answer.EnsureSuccessStatusCode();
-        var list = await JsonNode.ParseAsync(await answer.Content.ReadAsStreamAsync(cancellationToken), cancellationToken: cancellationToken)
+        var list = await JsonNode.ParseAsync(
+            await answer.Content.ReadAsStreamAsync(cancellationToken), cancellationToken: cancellationToken)
             ?? throw new JsonException($"{path} answered null.");
         var present = new HashSet<(string, string)>();
         foreach (var item in list["items"]!.AsArray())

@@ -44,7 +44,8 @@ public sealed class Edge : IAsyncDisposable
     private readonly SslCertificates _certificates = new();
     private readonly ConcurrentDictionary<string, EdgeTraffic> _traffic = new(StringComparer.OrdinalIgnoreCase);
     private readonly CancellationTokenSource _stopping = new();
-    private readonly Channel<bool> _dirty = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+    private readonly Channel<bool> _dirty = Channel.CreateBounded<bool>(
+        new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private readonly HttpMessageInvoker _upstream;
     private readonly HttpTransformer _transformer = new EdgeTransformer();
     private readonly ClusterWatch _ingresses;
@@ -248,7 +249,8 @@ public sealed class Edge : IAsyncDisposable
         var tries = HttpMethods.IsGet(context.Request.Method) || HttpMethods.IsHead(context.Request.Method) ? Math.Min(3, route.Endpoints.Count) : 1;
         if (route.Endpoints.Count == 0)
         {
-            await context.AnswerTextAsync(503, "<html><head><title>503 Service Temporarily Unavailable</title></head></html>\r\n", "text/html");
+            await context.AnswerTextAsync(
+                503, "<html><head><title>503 Service Temporarily Unavailable</title></head></html>\r\n", "text/html");
             return;
         }
 

@@ -64,7 +64,8 @@ public sealed class GitHubApi : IAsyncDisposable
         var storage = place.Ports.ClaimTcp("github-storage", IPAddress.Parse("127.0.0.2"));
         github.Address = new Uri($"http://{api.LocalEndPoint}/");
         github._storage = new Uri($"http://{storage.LocalEndPoint}/");
-        github._server = await LoopbackServer.StartAsync([(api, _ => { }), (storage, _ => { })], github.AnswerAsync, _ => { }, cancellationToken);
+        github._server = await LoopbackServer.StartAsync(
+            [(api, _ => { }), (storage, _ => { })], github.AnswerAsync, _ => { }, cancellationToken);
         return github;
     }
 

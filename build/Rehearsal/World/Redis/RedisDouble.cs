@@ -90,7 +90,8 @@ public sealed class RedisDouble : IAsyncDisposable
 
     private async Task ServeAsync(Socket client)
     {
-        await using var connection = new RespConnection(new NetworkStream(client, ownsSocket: true), Interlocked.Increment(ref _lastConnection));
+        await using var connection = new RespConnection(
+            new NetworkStream(client, ownsSocket: true), Interlocked.Increment(ref _lastConnection));
         _connections[connection.Id] = connection;
         try
         {
@@ -159,7 +160,8 @@ public sealed class RedisDouble : IAsyncDisposable
                 AnswerClient(client, a);
                 break;
             case "INFO":
-                client.Bulk("# Server\r\nredis_version:7.2.0\r\nredis_mode:standalone\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\n");
+                client.Bulk(
+                    "# Server\r\nredis_version:7.2.0\r\nredis_mode:standalone\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\n");
                 break;
             case "ROLE":
                 client.Array(3);
@@ -207,7 +209,11 @@ public sealed class RedisDouble : IAsyncDisposable
                 SetWithOptions(client, a, raw[2]);
                 break;
             case "SETEX" or "PSETEX":
-                _keys.Set(database, a[0], raw[3], After(name == "SETEX" ? TimeSpan.FromSeconds(Number(a[1])) : TimeSpan.FromMilliseconds(Number(a[1]))));
+                _keys.Set(
+                    database,
+                    a[0],
+                    raw[3],
+                    After(name == "SETEX" ? TimeSpan.FromSeconds(Number(a[1])) : TimeSpan.FromMilliseconds(Number(a[1]))));
                 client.Ok();
                 break;
             case "SETNX":
@@ -243,7 +249,8 @@ public sealed class RedisDouble : IAsyncDisposable
                 client.Integer(TimeToLive(database, a[0], name == "TTL"));
                 break;
             case "EXPIRE" or "PEXPIRE":
-                client.Integer(Expire(database, a[0], name == "EXPIRE" ? TimeSpan.FromSeconds(Number(a[1])) : TimeSpan.FromMilliseconds(Number(a[1]))));
+                client.Integer(Expire(
+                    database, a[0], name == "EXPIRE" ? TimeSpan.FromSeconds(Number(a[1])) : TimeSpan.FromMilliseconds(Number(a[1]))));
                 break;
             case "PERSIST":
                 client.Integer(Expire(database, a[0], null));

@@ -76,7 +76,8 @@ internal sealed record OtlpSpan(
                 .ToDictionary(entry => entry.Key, entry => entry.Value);
             foreach (var scope in fields.Where(field => field.Number == 2))
             {
-                spans.AddRange(Protobuf.Fields(scope.Bytes).Where(field => field.Number == 2).Select(span => ProtobufSpan(span.Bytes, owner)));
+                spans.AddRange(Protobuf.Fields(scope.Bytes).Where(field => field.Number == 2).Select(span => ProtobufSpan(
+                    span.Bytes, owner)));
             }
         }
 

@@ -73,7 +73,8 @@ public sealed class TraceStore : IAsyncDisposable
             }
             else if (context.Request.HasJsonContentType())
             {
-                var body = await context.Request.ReadObjectAsync(context.RequestAborted) ?? throw new FormatException("The body is no JSON object.");
+                var body = await context.Request.ReadObjectAsync(context.RequestAborted) ?? throw new FormatException(
+                    "The body is no JSON object.");
                 spans = OtlpSpan.FromJson(body);
             }
             else
