@@ -114,7 +114,7 @@ public sealed class RolloutRun : IAsyncDisposable
     public AetherStack CandidateStack { get; private set; } = null!;
 
     /// <summary>The chart's folder in the checkout.</summary>
-    public string ChartFolder => Path.Combine(Surroundings.Platform, Settings["Chart.Path"]!);
+    public string ChartFolder => Shown(Path.Combine(Surroundings.Platform, Settings["Chart.Path"]!));
 
     /// <summary>What every freeze and fence of this rollout gives as its reason, so that ours is told from somebody else's.</summary>
     public string FenceReason => $"aether-rollout {Release}";
@@ -221,14 +221,14 @@ public sealed class RolloutRun : IAsyncDisposable
         Directory.CreateDirectory(Folder);
         var file = Path.Combine(Folder, $"values-{name}.json");
         await File.WriteAllTextAsync(file, values.ToValuesFile(layers), cancellationToken);
-        return [.. overlays, file];
+        return [.. overlays, Shown(file)];
     }
 
     /// <summary>The checkout's overlay files for a slot.</summary>
     /// <exception cref="RolloutException">One is missing.</exception>
     public IReadOnlyList<string> Overlays(SlotPlace slot)
     {
-        var paths = _layers.Select(l => Path.Combine(Surroundings.Platform, l.Replace("{slot}", slot.Name, StringComparison.Ordinal))).ToList();
+        var paths = _layers.Select(l => Shown(Path.Combine(Surroundings.Platform, l.Replace("{slot}", slot.Name, StringComparison.Ordinal)))).ToList();
         return paths.FirstOrDefault(p => !File.Exists(p)) is { } missing
             ? throw new RolloutException($"The overlay values file '{missing}' is not there.", "Chart.Values lists the overlays; they are paths in the checkout.")
             : paths;
@@ -364,6 +364,13 @@ public sealed class RolloutRun : IAsyncDisposable
         }
 
         await Cluster.DisposeAsync();
+    }
+
+    // Below the current directory a relative path says the same in a command line that fits on a screen.
+    private static string Shown(string path)
+    {
+        var relative = Path.GetRelativePath(Directory.GetCurrentDirectory(), path);
+        return relative.StartsWith("..", StringComparison.Ordinal) ? path : relative;
     }
 
     private string ArchiveFolder => $"{Settings["Archive.Prefix"]}/{Settings.Environment.ToString().ToLowerInvariant()}/{Release}/{Journal.Entries.Count(e => e is { Step: "Rollout", Event: JournalEvent.Started })}";

@@ -129,6 +129,7 @@ public sealed class RolloutSettings
         Text("Archive.Region", "S3 region for signing", "us-east-1"),
         Text("Archive.Prefix", "first part of every key", "rollouts"),
         Text("Platform.Accounts", "accounts that trade, comma separated", "company,director-1,director-2"),
+        Text("Platform.WithoutExporter", "workloads that serve files and have no exporters, comma separated", "aether-2-ui"),
         Text("Platform.AdminSource", "source file of ops/migrate_admin_repository.py, in the checkout", "ops/admin_accounts.json"),
         Text("Platform.Aggregates", "continuous aggregates of each account", "events_hourly"),
         Password("Secrets.LinodeToken", "Linode token, scope domains:read_write", required: true),

@@ -4,7 +4,9 @@ using Rehearsal.Aether.Stores;
 
 namespace Rehearsal.Aether;
 
-/// <summary>Which columns the table <c>audit_log</c> has; where it is the migration's, trail A's rows are lost (contract, section 10).</summary>
+/// <summary>
+/// Which columns the table <c>audit_log</c> has; where it is the migration's, trail A's rows are lost (contract, section 10).
+/// </summary>
 public enum AuditLogShape
 {
     /// <summary>As the platform's audit logger writes it.</summary>
@@ -27,13 +29,18 @@ public static class AetherDatabase
     /// <param name="simulationDsns">Databases of simulation mode, one per slot or one for both.</param>
     /// <exception cref="NpgsqlException">The server does not answer or refuses.</exception>
     public static async Task PrepareAsync(
-        string dsn, IReadOnlyCollection<string> simulationDsns, TimeProvider time, CancellationToken ct, AuditLogShape auditLog = AuditLogShape.Logger)
+        string dsn,
+        IReadOnlyCollection<string> simulationDsns,
+        TimeProvider time,
+        CancellationToken ct,
+        AuditLogShape auditLog = AuditLogShape.Logger)
     {
         ArgumentNullException.ThrowIfNull(simulationDsns);
         ArgumentNullException.ThrowIfNull(time);
         await Task.WhenAll([
             PrepareAetherAsync(dsn, auditLog, time, ct),
-            .. simulationDsns.Distinct(StringComparer.Ordinal).Where(simulation => simulation != dsn).Select(simulation => PrepareSimulationAsync(simulation, ct)),
+            .. simulationDsns.Where(simulation => simulation != dsn).Distinct(StringComparer.Ordinal)
+                .Select(simulation => PrepareSimulationAsync(simulation, ct)),
         ]);
     }
 
@@ -102,7 +109,8 @@ public static class AetherDatabase
         catch (PostgresException missing) when (missing.SqlState == PostgresErrorCodes.InvalidCatalogName)
         {
             var database = settings.Database!;
-            await using (var maintenance = await ConnectAsync(new NpgsqlConnectionStringBuilder(settings.ConnectionString) { Database = "postgres" }, ct))
+            var server = new NpgsqlConnectionStringBuilder(settings.ConnectionString) { Database = "postgres" };
+            await using (var maintenance = await ConnectAsync(server, ct))
             {
                 await ExecuteAsync(maintenance, $"CREATE DATABASE \"{database.Replace("\"", "\"\"", StringComparison.Ordinal)}\"", ct);
             }

@@ -15,7 +15,8 @@ internal sealed record Session(string Token, string Account, DateTimeOffset Expi
 /// </summary>
 internal sealed class Authentication(Pod pod)
 {
-    private string? Store => pod.Struck("session-store-missing") ? null : pod.Env("SESSION_REDIS_URL", "SESSION_STORE_URL", "SESSION_BACKEND_DSN");
+    private string? Store =>
+        pod.Struck("session-store-missing") ? null : pod.Env("SESSION_REDIS_URL", "SESSION_STORE_URL", "SESSION_BACKEND_DSN");
 
     /// <exception cref="Refusal">401, 403, or 500 without session store or allowlists.</exception>
     public async Task<Session> RequireAdminAsync(Call call)
@@ -35,7 +36,8 @@ internal sealed class Authentication(Pod pod)
     public async Task<Session> RequireDirectorApprovalsAsync(Call call)
     {
         var session = await RequireAdminAsync(call);
-        var tokens = (call.Header("X-Director-Approvals") ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        var tokens = (call.Header("X-Director-Approvals") ?? "").Split(
+            ',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
         var directors = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
         foreach (var token in tokens)
         {
@@ -73,7 +75,11 @@ internal sealed class Authentication(Pod pod)
         var store = Store ?? throw new Refusal(500, "Authentication session store is not configured.");
         var token = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(32));
         var session = new Session(token, account, pod.Time.GetUtcNow().AddMinutes(minutes));
-        var stored = new JsonObject { ["account_id"] = account, ["expires_at"] = session.ExpiresAt.ToString("o", CultureInfo.InvariantCulture) };
+        var stored = new JsonObject
+        {
+            ["account_id"] = account,
+            ["expires_at"] = session.ExpiresAt.ToString("o", CultureInfo.InvariantCulture),
+        };
         var database = await pod.World.Redis.OpenAsync(store, ct);
         await database.StringSetAsync(token, stored.ToJsonString(), TimeSpan.FromMinutes(minutes)).WaitAsync(ct);
         return session;
@@ -96,14 +102,16 @@ internal sealed class Authentication(Pod pod)
         }
 
         var session = await FindAsync(token, call.Aborted) ?? throw new Refusal(401, "Invalid or expired session token.");
-        return call.Header("X-Account-ID") is { } claimed && !string.Equals(claimed.Trim(), session.Account, StringComparison.OrdinalIgnoreCase)
+        return call.Header("X-Account-ID") is { } claimed
+            && !string.Equals(claimed.Trim(), session.Account, StringComparison.OrdinalIgnoreCase)
             ? throw new Refusal(403, "Account header does not match the authenticated session.")
             : session;
     }
 
     private async Task<Session?> FindAsync(string token, CancellationToken ct)
     {
-        var database = await pod.World.Redis.OpenAsync(Store ?? throw new Refusal(500, "Authentication session store is not configured."), ct);
+        var database = await pod.World.Redis.OpenAsync(
+            Store ?? throw new Refusal(500, "Authentication session store is not configured."), ct);
         string? stored = await database.StringGetAsync(token).WaitAsync(ct);
         if (stored is null)
         {

@@ -13,7 +13,16 @@ namespace Rehearsal.Aether;
 /// <param name="Time">When it was received.</param>
 /// <param name="Slot">Of the sender, by the last word of its namespace.</param>
 public sealed record ExchangeOrder(
-    long Seq, DateTimeOffset Time, string Slot, string Namespace, string Pod, string Account, string Pair, string Side, decimal Volume, string TxId);
+    long Seq,
+    DateTimeOffset Time,
+    string Slot,
+    string Namespace,
+    string Pod,
+    string Account,
+    string Pair,
+    string Side,
+    decimal Volume,
+    string TxId);
 
 /// <param name="Directory">Where <c>exchange.jsonl</c> and the resting orders are kept.</param>
 /// <param name="Port">0 for any.</param>
@@ -86,6 +95,8 @@ public sealed class Exchange : IAsyncDisposable
         await context.Response.Body.WriteAsync(bytes, context.RequestAborted);
     }
 
+    private static JsonObject Result(JsonObject result) => new() { ["error"] = new JsonArray(), ["result"] = result };
+
     private static JsonObject Error(string error) => new() { ["error"] = new JsonArray(error) };
 
     private static (string Namespace, string Pod) Sender(HttpContext context)
@@ -119,14 +130,15 @@ public sealed class Exchange : IAsyncDisposable
             // Answered below, as any body that is not an object.
         }
 
-        var answer = !_options.AccountsByKey.TryGetValue(context.Request.Headers["API-Key"].ToString(), out var account) ? Error("EAPI:Invalid key")
+        var answer = !_options.AccountsByKey.TryGetValue(context.Request.Headers["API-Key"].ToString(), out var account)
+            ? Error("EAPI:Invalid key")
             : body is null ? Error("EGeneral:Invalid arguments")
             : path["/0/private/".Length..] switch
             {
                 "AddOrder" => AddOrder(context, account, body),
                 "CancelOrder" => CancelOrder(account, body),
-                "OpenOrders" => new JsonObject { ["error"] = new JsonArray(), ["result"] = new JsonObject { ["open"] = _book.OpenOrders(account) } },
-                "Balance" => new JsonObject { ["error"] = new JsonArray(), ["result"] = _book.Balance(account) },
+                "OpenOrders" => Result(new JsonObject { ["open"] = _book.OpenOrders(account) }),
+                "Balance" => Result(_book.Balance(account)),
                 _ => Error("EGeneral:Unknown method"),
             };
         await WriteAsync(context, 200, "application/json", answer.ToJsonString());
@@ -146,21 +158,17 @@ public sealed class Exchange : IAsyncDisposable
         var price = decimal.TryParse(Text(body, "price"), NumberStyles.Number, CultureInfo.InvariantCulture, out var set) ? set : 0;
         var (name, pod) = Sender(context);
         var id = _book.Add(_time, name, pod, account, pair, side, volume, price, rests: type == "limit");
-        return new JsonObject
+        return Result(new JsonObject
         {
-            ["error"] = new JsonArray(),
-            ["result"] = new JsonObject
-            {
-                ["descr"] = new JsonObject { ["order"] = string.Create(CultureInfo.InvariantCulture, $"{side} {volume} {pair} @ {type}") },
-                ["txid"] = new JsonArray(id),
-            },
-        };
+            ["descr"] = new JsonObject { ["order"] = string.Create(CultureInfo.InvariantCulture, $"{side} {volume} {pair} @ {type}") },
+            ["txid"] = new JsonArray(id),
+        });
 
         static string Text(JsonObject body, string field) => body[field]?.ToString() ?? "";
     }
 
     private JsonObject CancelOrder(string account, JsonObject body) => _book.Cancel(account, body["txid"]?.ToString() ?? "")
-        ? new JsonObject { ["error"] = new JsonArray(), ["result"] = new JsonObject { ["count"] = 1 } }
+        ? Result(new JsonObject { ["count"] = 1 })
         : Error("EOrder:Unknown order");
 
     private async Task ServeLogAsync(HttpContext context)

@@ -38,9 +38,9 @@ internal sealed class ExchangeBook : IDisposable
 
         // Unbuffered: a line is in the file before its order is answered, whatever happens to this process.
         var log = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite, bufferSize: 0);
-        var resting = new FileStream(
-            Path.Join(directory, "exchange-resting.jsonl"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite, bufferSize: 0);
-        var book = new ExchangeBook(path, log, resting);
+        var restingPath = Path.Join(directory, "exchange-resting.jsonl");
+        var restingLog = new FileStream(restingPath, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite, bufferSize: 0);
+        var book = new ExchangeBook(path, log, restingLog);
         book.ReadBack();
         return book;
     }
@@ -64,7 +64,15 @@ internal sealed class ExchangeBook : IDisposable
 
     /// <returns>The order's id.</returns>
     public string Add(
-        TimeProvider time, string @namespace, string pod, string account, string pair, string side, decimal volume, decimal price, bool rests)
+        TimeProvider time,
+        string @namespace,
+        string pod,
+        string account,
+        string pair,
+        string side,
+        decimal volume,
+        decimal price,
+        bool rests)
     {
         lock (_lock)
         {
@@ -138,7 +146,8 @@ internal sealed class ExchangeBook : IDisposable
         lock (_lock)
         {
             var balance = new JsonObject { ["ZUSD"] = StartingDollars.ToString(CultureInfo.InvariantCulture) };
-            foreach (var ((_, asset), amount) in _positions.Where(pair => pair.Key.Account == account).OrderBy(pair => pair.Key.Asset, StringComparer.Ordinal))
+            var own = _positions.Where(pair => pair.Key.Account == account);
+            foreach (var ((_, asset), amount) in own.OrderBy(pair => pair.Key.Asset, StringComparer.Ordinal))
             {
                 balance[asset] = amount.ToString(CultureInfo.InvariantCulture);
             }

@@ -95,7 +95,10 @@ internal sealed class Pod
         return file;
     }
 
-    /// <summary>Is the fault on, and for us? Its argument is empty or <c>SCOPE</c> or <c>SCOPE:WORKLOAD</c>; a scope is a slot, a release, or a workload.</summary>
+    /// <summary>
+    /// Is the fault on, and for us? Its argument is empty or <c>SCOPE</c> or <c>SCOPE:WORKLOAD</c>; a scope is a slot, a release, or a
+    /// workload.
+    /// </summary>
     public bool Struck(string fault)
     {
         if (World.Fault(fault)?.Trim() is not { } argument)
@@ -130,7 +133,8 @@ internal sealed class Pod
     }
 
     private string? Mount(string full) =>
-        Start.Mounts.Keys.Where(key => full == key || full.StartsWith(key.TrimEnd('/') + "/", StringComparison.Ordinal)).MaxBy(key => key.Length);
+        Start.Mounts.Keys.Where(key => full == key || full.StartsWith(key.TrimEnd('/') + "/", StringComparison.Ordinal))
+            .MaxBy(key => key.Length);
 
     private bool Covers(string scope) => scope.Length == 0 || scope == Slot || scope == Release || scope == Workload;
 }

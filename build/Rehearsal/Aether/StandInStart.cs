@@ -1,7 +1,7 @@
 namespace Rehearsal.Aether;
 
 /// <summary>One container as the kubelet starts it.</summary>
-/// <param name="Image">Repository and tag; the last segment of the repository names the workload where <c>AETHER_SERVICE</c> does not.</param>
+/// <param name="Image">Repository and tag; the repository's last segment names the workload where nothing else does.</param>
 /// <param name="Mounts">Path inside the container → directory (or file) of the host that is mounted there.</param>
 /// <param name="RootDirectory">Directory of the host that stands for the container's file system.</param>
 /// <param name="Ports">Declared container ports; for information, a workload listens where the platform's does.</param>

@@ -27,7 +27,8 @@ public sealed class ApiException : Exception
     /// <summary><c>details.group</c>; empty for the core group.</summary>
     public string? Group { get; init; }
 
-    /// <summary><c>details.kind</c>: the plural resource for NotFound and Conflict, the Kind for Invalid, as the real server has it.</summary>
+    /// <summary><c>details.kind</c>: the plural resource for NotFound and Conflict, the Kind for Invalid, as the real server has
+    /// it.</summary>
     public string? Kind { get; init; }
 
     /// <summary><c>details.uid</c>.</summary>
@@ -49,7 +50,10 @@ public sealed class ApiException : Exception
         new(404, "NotFound", "the server could not find the requested resource") { EmptyDetails = true };
 
     public static ApiException AlreadyExists(string group, string resource, string name, bool terminating) =>
-        new(409, "AlreadyExists", (terminating ? "object is being deleted: " : "") + $"{Qualified(group, resource)} \"{name}\" already exists")
+        new(
+            409,
+            "AlreadyExists",
+            (terminating ? "object is being deleted: " : "") + $"{Qualified(group, resource)} \"{name}\" already exists")
         { Name = name, Group = group, Kind = resource };
 
     public static ApiException Conflict(string group, string resource, string name, string why) =>
@@ -69,7 +73,8 @@ public sealed class ApiException : Exception
     public static ApiException NotImplemented(string what) =>
         new(501, "NotImplemented", $"the rehearsal's API server does not implement {what}");
 
-    /// <summary>A validation failure (422); <paramref name="causes"/> carry the field messages, which are joined as the real server does.</summary>
+    /// <summary>A validation failure (422); <paramref name="causes"/> carry the field messages, which are joined as the real server
+    /// does.</summary>
     public static ApiException Invalid(string group, string kind, string name, IReadOnlyList<StatusCause> causes)
     {
         var parts = causes.Select(cause => $"{cause.Field}: {cause.Message}").Distinct(StringComparer.Ordinal).ToList();

@@ -21,7 +21,15 @@ public sealed class ApiServer : IAsyncDisposable
     private readonly CancellationTokenSource _stopping;
     private readonly Task _namespaces;
 
-    private ApiServer(WebApplication application, ApiRouter router, CancellationTokenSource stopping, Task namespaces, Uri address, string token, string authority, string authorityPath)
+    private ApiServer(
+        WebApplication application,
+        ApiRouter router,
+        CancellationTokenSource stopping,
+        Task namespaces,
+        Uri address,
+        string token,
+        string authority,
+        string authorityPath)
     {
         _application = application;
         _router = router;
@@ -90,10 +98,19 @@ public sealed class ApiServer : IAsyncDisposable
         namespaces.EnsureInitial(address);
         var running = namespaces.RunAsync(stopping.Token);
         ready.SetResult(router);
-        return new ApiServer(application, router, stopping, running, address, token, authority, Path.GetFullPath(Path.Combine(options.Directory, "ca.crt")));
+        return new ApiServer(
+            application,
+            router,
+            stopping,
+            running,
+            address,
+            token,
+            authority,
+            Path.GetFullPath(Path.Combine(options.Directory, "ca.crt")));
     }
 
-    /// <summary>Writes a kubeconfig (mode 0600) with the authority and the token inside, context <c>rehearsal</c>, and returns its full path.</summary>
+    /// <summary>Writes a kubeconfig (mode 0600) with the authority and the token inside, context <c>rehearsal</c>, and returns its full
+    /// path.</summary>
     public string WriteKubeconfig(string path)
     {
         var authority = Convert.ToBase64String(Encoding.UTF8.GetBytes(CertificateAuthority));

@@ -3,7 +3,8 @@ namespace Rehearsal.Cluster;
 /// <summary>How the embedded API server is reached and where it keeps what must outlive the process.</summary>
 public sealed record ApiServerOptions
 {
-    /// <summary>Holds <c>ca.crt</c>, <c>ca.key</c>, <c>server.pfx</c> and <c>token</c>, made at the first start and reused afterwards.</summary>
+    /// <summary>Holds <c>ca.crt</c>, <c>ca.key</c>, <c>server.pfx</c> and <c>token</c>, made at the first start and reused
+    /// afterwards.</summary>
     public required string Directory { get; init; }
 
     /// <summary>Loopback address to listen on.</summary>

@@ -52,13 +52,20 @@ internal static class Certificates
         return certificate.MatchesHostname(host);
     }
 
-    private static void Create(string directory, string authorityPath, string certificatePath, string keyPath, string host, DateTimeOffset now)
+    private static void Create(
+        string directory,
+        string authorityPath,
+        string certificatePath,
+        string keyPath,
+        string host,
+        DateTimeOffset now)
     {
         Directory.CreateDirectory(directory);
         using var authorityKey = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var authorityRequest = new CertificateRequest("CN=rehearsal-ca", authorityKey, HashAlgorithmName.SHA256);
         authorityRequest.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
-        authorityRequest.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign, true));
+        authorityRequest.CertificateExtensions.Add(
+            new X509KeyUsageExtension(X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign, true));
         authorityRequest.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(authorityRequest.PublicKey, false));
         var notBefore = now.AddDays(-1);
         using var authority = authorityRequest.CreateSelfSigned(notBefore, notBefore + Lifetime);
@@ -84,7 +91,11 @@ internal static class Certificates
         request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.DigitalSignature, true));
         request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid("1.3.6.1.5.5.7.3.1")], false));
         request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(authority, true, false));
-        using var certificate = request.Create(authority, notBefore, notBefore + Lifetime - TimeSpan.FromDays(1), RandomNumberGenerator.GetBytes(16));
+        using var certificate = request.Create(
+            authority,
+            notBefore,
+            notBefore + Lifetime - TimeSpan.FromDays(1),
+            RandomNumberGenerator.GetBytes(16));
         WriteSecret(Path.Combine(directory, "ca.key"), authorityKey.ExportPkcs8PrivateKeyPem() + "\n");
         WriteSecret(keyPath, key.ExportPkcs8PrivateKeyPem() + "\n");
         File.WriteAllText(certificatePath, certificate.ExportCertificatePem() + "\n");

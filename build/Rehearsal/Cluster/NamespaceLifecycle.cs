@@ -31,7 +31,8 @@ internal sealed class NamespaceLifecycle(ObjectStore store, TimeProvider time, s
                 ["spec"] = new JsonObject
                 {
                     ["clusterIP"] = "10.96.0.1",
-                    ["ports"] = new JsonArray(new JsonObject { ["name"] = "https", ["port"] = 443, ["protocol"] = "TCP", ["targetPort"] = address.Port }),
+                    ["ports"] = new JsonArray(
+                        new JsonObject { ["name"] = "https", ["port"] = 443, ["protocol"] = "TCP", ["targetPort"] = address.Port }),
                 },
             });
         }
@@ -44,7 +45,14 @@ internal sealed class NamespaceLifecycle(ObjectStore store, TimeProvider time, s
         var key = new ObjectKey("", "endpoints", "default", "kubernetes");
         if (store.Update(key, value => value["subsets"] = endpoints.DeepClone()) is null)
         {
-            store.Create("", "endpoints", new JsonObject { ["metadata"] = new JsonObject { ["name"] = "kubernetes", ["namespace"] = "default" }, ["subsets"] = endpoints });
+            store.Create(
+                "",
+                "endpoints",
+                new JsonObject
+                {
+                    ["metadata"] = new JsonObject { ["name"] = "kubernetes", ["namespace"] = "default" },
+                    ["subsets"] = endpoints,
+                });
         }
     }
 
@@ -76,7 +84,8 @@ internal sealed class NamespaceLifecycle(ObjectStore store, TimeProvider time, s
             {
                 Finish(ns);
             }
-            else if (change is { Kind: ChangeKind.Deleted, Key: { Resource: "serviceaccounts" or "configmaps", Namespace: { } home } } && change.Key.Name is "default" or "kube-root-ca.crt")
+            else if (change is { Kind: ChangeKind.Deleted, Key: { Resource: "serviceaccounts" or "configmaps", Namespace: { } home } }
+                && change.Key.Name is "default" or "kube-root-ca.crt")
             {
                 Furnish(home);
             }
@@ -118,11 +127,16 @@ internal sealed class NamespaceLifecycle(ObjectStore store, TimeProvider time, s
     }
 
     private IEnumerable<ObjectKey> Remaining(string name) =>
-        ResourceCatalog.Resources.Where(type => type.Namespaced).SelectMany(type => store.Snapshot(type.Group, type.Name, name).Items).Select(stored => stored.Key);
+        ResourceCatalog.Resources.Where(type => type.Namespaced)
+            .SelectMany(type => store.Snapshot(type.Group, type.Name, name).Items)
+            .Select(stored => stored.Key);
 
     private void Finish(string name)
     {
-        var left = Remaining(name).GroupBy(key => ApiException.Qualified(key.Group, key.Resource)).Select(group => $"{group.Key} has {group.Count()} resource instances").ToList();
+        var left = Remaining(name)
+            .GroupBy(key => ApiException.Qualified(key.Group, key.Resource))
+            .Select(group => $"{group.Key} has {group.Count()} resource instances")
+            .ToList();
         var now = ObjectStore.Stamp(time.GetUtcNow());
         store.Update(new ObjectKey("", "namespaces", null, name), value =>
         {
@@ -147,8 +161,16 @@ internal sealed class NamespaceLifecycle(ObjectStore store, TimeProvider time, s
             }
 
             Condition("NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered", "All resources successfully discovered");
-            Condition("NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions", "All legacy kube types successfully parsed");
-            Condition("NamespaceDeletionContentFailure", false, "ContentDeleted", "All content successfully deleted, may be waiting on finalization");
+            Condition(
+                "NamespaceDeletionGroupVersionParsingFailure",
+                false,
+                "ParsedGroupVersions",
+                "All legacy kube types successfully parsed");
+            Condition(
+                "NamespaceDeletionContentFailure",
+                false,
+                "ContentDeleted",
+                "All content successfully deleted, may be waiting on finalization");
             Condition(
                 "NamespaceContentRemaining",
                 left.Count > 0,

@@ -3,7 +3,8 @@ namespace Rehearsal.Cluster;
 /// <summary>What the API server asks of the nodes: it holds no containers itself. The kubelet's side fills the delegates.</summary>
 /// <param name="Logs">Answers <c>pods/log</c> and the output half of <c>attach</c>.</param>
 /// <param name="Exec">Answers <c>pods/exec</c> (and so <c>kubectl cp</c>).</param>
-/// <param name="ProxyAddress">Where a pod's port can be reached for <c>pods/proxy</c> and <c>services/proxy</c>; null: <c>status.podIP</c> and the port.</param>
+/// <param name="ProxyAddress">Where a pod's port can be reached for <c>pods/proxy</c> and <c>services/proxy</c>; null: <c>status.podIP</c>
+/// and the port.</param>
 public sealed record NodeStreams(PodLogs Logs, PodExec Exec, PodProxyAddress? ProxyAddress = null);
 
 /// <summary>Which log is wanted. Tail, since, limit and time stamps are the API server's work.</summary>
@@ -14,7 +15,8 @@ public sealed record PodLogRequest(string Namespace, string Pod, string Containe
 /// <summary>One line a container wrote, without its line end.</summary>
 public sealed record LogLine(DateTimeOffset Time, string Text);
 
-/// <summary>A container's log: what is written so far, and what comes after exactly that until the container ends (needed only to follow).</summary>
+/// <summary>A container's log: what is written so far, and what comes after exactly that until the container ends (needed only to
+/// follow).</summary>
 public sealed record PodLog(IReadOnlyList<LogLine> Written, IAsyncEnumerable<LogLine>? Later = null);
 
 /// <summary>The log, or null where the container never ran (or has no previous run). May throw <see cref="ApiException"/>.</summary>
@@ -23,7 +25,8 @@ public delegate Task<PodLog?> PodLogs(PodLogRequest request, CancellationToken c
 /// <summary>Size of the client's terminal in characters.</summary>
 public sealed record TerminalSize(int Width, int Height);
 
-/// <summary>A command to run in a container. Streams the client did not ask for are null; stdin ends (reads 0) when the client ends it.</summary>
+/// <summary>A command to run in a container. Streams the client did not ask for are null; stdin ends (reads 0) when the client ends
+/// it.</summary>
 /// <param name="Sizes">Terminal sizes as the client reports them; only with <paramref name="Tty"/>.</param>
 public sealed record PodExecRequest(
     string Namespace,

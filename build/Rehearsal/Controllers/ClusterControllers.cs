@@ -23,8 +23,8 @@ public sealed record ControllersOptions
 
 /// <summary>
 /// What makes a cluster of stored objects: workload controllers, garbage collection, endpoints, and a kubelet that runs containers in
-/// this process. (Namespaces are furnished and emptied by the API server.) Everything is driven by the store's changes. Disposing ends the containers and leaves the objects, so that the next
-/// start runs the same pods again.
+/// this process. (Namespaces are furnished and emptied by the API server.) Everything is driven by the store's changes. Disposing ends
+/// the containers and leaves the objects, so that the next start runs the same pods again.
 /// </summary>
 public sealed class ClusterControllers : IAsyncDisposable
 {
@@ -68,7 +68,8 @@ public sealed class ClusterControllers : IAsyncDisposable
         _kubelet.Prepare();
         _context.Events.Adopt();
         NodeRegistration.Ensure(_store, _time, _options.Node);
-        _running = Task.WhenAll(_controllers.Select(controller => Task.Run(() => QuietlyAsync(controller.RunAsync))).Append(Task.Run(() => QuietlyAsync(DispatchAsync))));
+        var loops = _controllers.Select(controller => (Func<CancellationToken, Task>)controller.RunAsync).Append(DispatchAsync);
+        _running = Task.WhenAll(loops.Select(loop => Task.Run(() => QuietlyAsync(loop))).ToList());
     }
 
     public async ValueTask DisposeAsync()

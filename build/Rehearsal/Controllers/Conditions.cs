@@ -7,7 +7,13 @@ internal static class Conditions
 {
     /// <summary>Sets the fields of a condition; fields given as null are removed. Says whether anything but a time changed.</summary>
     public static bool Set(
-        JsonObject status, string type, string value, string? reason, string? message, DateTimeOffset now, params ReadOnlySpan<string> stamps)
+        JsonObject status,
+        string type,
+        string value,
+        string? reason,
+        string? message,
+        DateTimeOffset now,
+        params ReadOnlySpan<string> stamps)
     {
         if (status["conditions"] is not JsonArray conditions)
         {

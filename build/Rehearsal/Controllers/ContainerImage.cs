@@ -4,7 +4,9 @@ namespace Rehearsal.Controllers;
 /// <param name="PodIp">A loopback address (out of 127.64.0.0/10) that is the pod's alone while it lives.</param>
 /// <param name="Command">The pod's command with <c>$(VAR)</c> expanded; empty: the image's own.</param>
 /// <param name="Mounts">Container path → host directory (or file, for a subPath).</param>
-/// <param name="RootDirectory">Host folder that stands for the container's file system: at each start the usual empty folders, and links to the mounts.</param>
+/// <param name="RootDirectory">
+/// Host folder that stands for the container's file system: at each start the usual empty folders, and links to the mounts.
+/// </param>
 /// <param name="Log">Takes what the container prints; each call ends a line.</param>
 public sealed record ContainerStart(
     string Namespace,

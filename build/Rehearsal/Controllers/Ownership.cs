@@ -8,7 +8,9 @@ internal sealed record Owner(string Group, string ApiVersion, string Kind, strin
 {
     /// <summary>Where the owner is stored; null where the server knows no such kind.</summary>
     public ObjectKey? KeyIn(string? @namespace) =>
-        ResourceCatalog.FindKind(ApiVersion, Kind) is { } type ? new ObjectKey(type.Group, type.Name, type.Namespaced ? @namespace : null, Name) : null;
+        ResourceCatalog.FindKind(ApiVersion, Kind) is { } type
+            ? new ObjectKey(type.Group, type.Name, type.Namespaced ? @namespace : null, Name)
+            : null;
 }
 
 /// <summary>Owner references: who made an object and takes it along when it goes.</summary>

@@ -68,7 +68,8 @@ internal static class Reading
     public static bool IsTrue(this JsonObject item, string condition) => item.Condition(condition).Text("status") == "True";
 
     /// <summary>Whole seconds in UTC, as Kubernetes writes times.</summary>
-    public static string Stamp(this DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
+    public static string Stamp(this DateTimeOffset time) =>
+        time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
 
     /// <summary>Gets or adds the object under that name.</summary>
     public static JsonObject Child(this JsonObject item, string name)

@@ -45,9 +45,9 @@ public sealed class LiveSlot(ObjectStore store, WorldIdentity identity, TimeProv
         EnsureSecret("session-redis", ("blue", stores.Redis(0)), ("green", stores.Redis(1)));
         EnsureSecret("safe-mode-redis", ("blue", stores.Redis(0)), ("green", stores.Redis(1)));
         EnsureSecret("sim-mode-database", ("dsn-blue", stores.Dsn("sim_blue")), ("dsn-green", stores.Dsn("sim_green")));
-        foreach (var name in (string[])["timescale-database", "audit-database", "override-database", "admin-database", "release-manifest-database"])
+        foreach (var purpose in (string[])["timescale", "audit", "override", "admin", "release-manifest"])
         {
-            EnsureSecret(name, ("dsn", aether), ("sslmode", "disable"));
+            EnsureSecret(purpose + "-database", ("dsn", aether), ("sslmode", "disable"));
         }
 
         EnsureSecret(
@@ -70,10 +70,14 @@ public sealed class LiveSlot(ObjectStore store, WorldIdentity identity, TimeProv
         }
     }
 
-    /// <summary><c>helm upgrade --install</c> with production hosts and exchange keys; returns when helm is done, not when pods are ready.</summary>
+    /// <summary><c>helm upgrade --install</c> with production hosts and exchange keys; the pods are not ready when it returns.</summary>
     /// <exception cref="RehearsalException">helm failed; the message holds what it said.</exception>
     public async Task InstallAsync(
-        string helm, string kubeconfig, string home, (string Chart, IReadOnlyList<string> Values) platform, CancellationToken cancellationToken)
+        string helm,
+        string kubeconfig,
+        string home,
+        (string Chart, IReadOnlyList<string> Values) platform,
+        CancellationToken cancellationToken)
     {
         // A release that an interrupted creation left pending would make helm refuse; its objects are taken over by the new one.
         foreach (var left in store.List("", "secrets", Namespace).Where(secret => (string?)secret["type"] == "helm.sh/release.v1"))
@@ -86,10 +90,12 @@ public sealed class LiveSlot(ObjectStore store, WorldIdentity identity, TimeProv
         [
             "upgrade", "--install", Release, platform.Chart, "--namespace", Namespace, "--kubeconfig", kubeconfig,
             .. platform.Values.SelectMany(file => new[] { "--values", file }),
-            "--set", "global.krakenSecrets.enabled=true", "--history-max", "10", "--timeout", "60s", "--description", "live when the world was created",
+            "--set", "global.krakenSecrets.enabled=true", "--history-max", "10", "--timeout", "60s",
+            "--description", "live when the world was created",
         ];
         Array.ForEach(arguments, start.ArgumentList.Add);
-        foreach (var name in start.Environment.Keys.Where(key => key.StartsWith("HELM_", StringComparison.Ordinal) || key == "KUBECONFIG").ToList())
+        bool IsOfPerson(string key) => key.StartsWith("HELM_", StringComparison.Ordinal) || key == "KUBECONFIG";
+        foreach (var name in start.Environment.Keys.Where(IsOfPerson).ToList())
         {
             start.Environment.Remove(name);
         }

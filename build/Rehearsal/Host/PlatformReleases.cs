@@ -63,8 +63,8 @@ public sealed partial class PlatformReleases
     }
 
     /// <summary>
-    /// Makes the git checkout, all releases tagged, standing on the newest; finds it again where it was made before. Commits are the same in
-    /// every world with the same addresses.
+    /// Makes the git checkout, all releases tagged, standing on the newest; finds it again where it was made before. Commits are the
+    /// same in every world with the same addresses.
     /// </summary>
     public async Task<IReadOnlyList<GitHubRelease>> CheckOutAsync(string directory, CancellationToken cancellationToken)
     {
@@ -83,7 +83,9 @@ public sealed partial class PlatformReleases
         Directory.CreateDirectory(directory);
         await GitAsync(directory, null, cancellationToken, "init", "--quiet", "--initial-branch=main");
         await File.AppendAllTextAsync(
-            Path.Combine(directory, ".git", "config"), "[user]\n\tname = Rehearsal\n\temail = rehearsal@aether.example.com\n", cancellationToken);
+            Path.Combine(directory, ".git", "config"),
+            "[user]\n\tname = Rehearsal\n\temail = rehearsal@aether.example.com\n",
+            cancellationToken);
         var marks = Path.Combine(directory, ".git", "rehearsal-marks");
         await GitAsync(directory, ImportStream(), cancellationToken, "fast-import", "--quiet", $"--export-marks={marks}");
         await GitAsync(directory, null, cancellationToken, "checkout", "--quiet", "--force", "main");

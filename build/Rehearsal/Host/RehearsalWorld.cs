@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using Rehearsal.Aether;
 using Rehearsal.Cluster;
@@ -18,6 +19,7 @@ namespace Rehearsal;
 public sealed class RehearsalWorld : IAsyncDisposable
 {
     public const string Repository = "aether/platform";
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan SessionLifetime = TimeSpan.FromDays(7);
 
@@ -191,11 +193,17 @@ public sealed class RehearsalWorld : IAsyncDisposable
             },
             _place.Time);
         _api = await ApiServer.StartAsync(
-            new ApiServerOptions { Directory = Path.Combine(directory, "api"), Port = _place.Ports.Reserve("kubernetes").Port, Node = _controllers.Node },
+            new ApiServerOptions
+            {
+                Directory = Path.Combine(directory, "api"),
+                Port = _place.Ports.Reserve("kubernetes").Port,
+                Node = _controllers.Node,
+            },
             _store,
             _place.Time,
             ct);
         _api.WriteKubeconfig(Kubeconfig);
+        _edgeClient = ClientOf(_api);
         _report($"Kubernetes API on {_api.Address}");
     }
 
@@ -203,7 +211,9 @@ public sealed class RehearsalWorld : IAsyncDisposable
     {
         var exchangePort = _place.Ports.Reserve("exchange").Port;
         var exchange = Exchange.StartAsync(
-            new ExchangeOptions(_place.Directory, exchangePort, LiveSlot.AccountsByKey(_identity), _identity.Token("control")), _place.Time, ct);
+            new ExchangeOptions(_place.Directory, exchangePort, LiveSlot.AccountsByKey(_identity), _identity.Token("control")),
+            _place.Time,
+            ct);
         var linode = LinodeApi.StartAsync(
             _place, new LinodeOptions(_identity.Token("linode"), Workload.Zone, Workload.Hosts, _identity.Address("blue")), ct);
         var github = GitHubApi.StartAsync(_place, new GitHubOptions(_identity.Token("github"), Repository), ct);
@@ -279,8 +289,6 @@ public sealed class RehearsalWorld : IAsyncDisposable
         _report($"look around: {_arguments.Kubectl} --kubeconfig {Kubeconfig} get pods --all-namespaces");
     }
 
-    private static readonly System.Text.Json.JsonSerializerOptions Indented = new() { WriteIndented = true };
-
     private string Kubeconfig => Path.Combine(_place.Directory, "kubeconfig");
 
     private string Dsn(string database)
@@ -292,37 +300,30 @@ public sealed class RehearsalWorld : IAsyncDisposable
     private string LiveByDns()
     {
         var green = _identity.Address("green").ToString();
-        return _linode!.Records.Any(record => record.Type == "A" && record.Name == Workload.Hosts[^1] && record.Target == green) ? "green" : "blue";
+        var record = _linode!.Records.FirstOrDefault(record => record.Type == "A" && record.Name == Workload.Hosts[^1]);
+        return record?.Target == green ? "green" : "blue";
     }
 
-    private async Task<Edge> StartEdgeAsync(string slot, CancellationToken ct)
+    private Task<Edge> StartEdgeAsync(string slot, CancellationToken ct)
     {
-        return await Edge.StartAsync(_place, new EdgeOptions(slot, "nginx-" + slot, _identity.Address(slot), EdgeClient()), ct);
+        return Edge.StartAsync(_place, new EdgeOptions(slot, "nginx-" + slot, _identity.Address(slot), _edgeClient!), ct);
     }
 
-    private HttpClient EdgeClient()
+    private static HttpClient ClientOf(ApiServer api)
     {
-        lock (_identity)
+        var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+        policy.CustomTrustStore.Add(X509Certificate2.CreateFromPem(api.CertificateAuthority));
+        var client = new HttpClient(new SocketsHttpHandler
         {
-            if (_edgeClient is null)
-            {
-                var trusted = X509Certificate2.CreateFromPem(_api!.CertificateAuthority);
-                var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
-                policy.CustomTrustStore.Add(trusted);
-                _edgeClient = new HttpClient(new SocketsHttpHandler
-                {
-                    UseProxy = false,
-                    SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy },
-                })
-                {
-                    BaseAddress = _api.Address,
-                    Timeout = Timeout.InfiniteTimeSpan,
-                };
-                _edgeClient.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", _api.Token);
-            }
-
-            return _edgeClient;
-        }
+            UseProxy = false,
+            SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy },
+        })
+        {
+            BaseAddress = api.Address,
+            Timeout = Timeout.InfiniteTimeSpan,
+        };
+        client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", api.Token);
+        return client;
     }
 
     private void SeedSessions()

@@ -19,7 +19,7 @@ public static class WorldFile
     /// <summary>The process that says it keeps the world in this directory up; null without one.</summary>
     public static int? Keeper(string directory)
     {
-        return StateFile.Read(PathIn(directory)) is JsonObject world && (int?)world["pid"] is { } pid && ProcessTable.IsAlive(pid) ? pid : null;
+        return (int?)StateFile.Read(PathIn(directory))?["pid"] is { } pid && ProcessTable.IsAlive(pid) ? pid : null;
     }
 
     /// <summary>Takes back what this process wrote; another's file stays.</summary>

@@ -5,14 +5,15 @@ using Microsoft.AspNetCore.Http;
 namespace Rehearsal.World;
 
 /// <summary>
-/// What a <see cref="ControlApi"/> gives access to, with a Bearer token on every call. The exchange's log is a file of JSON lines, each with
-/// a rising <c>seq</c>.
+/// What a <see cref="ControlApi"/> gives access to, with a Bearer token on every call. The exchange's log is a file of JSON lines,
+/// each with a rising <c>seq</c>.
 /// </summary>
 public sealed record ControlOptions(string Token, Faults Faults, IReadOnlyList<Edge> Edges, string ExchangeLog);
 
 /// <summary>
 /// How a drill or a test steers a world from outside: <c>GET|DELETE /faults</c>, <c>PUT|DELETE /faults/NAME</c> (the body is the
-/// argument), <c>GET /exchange/log?after=SEQ</c> (every order that reached the exchange, as JSON lines), <c>GET /edge/requests</c> (by slot and host).
+/// argument), <c>GET /exchange/log?after=SEQ</c> (every order that reached the exchange, as JSON lines), <c>GET /edge/requests</c>
+/// (by slot and host).
 /// </summary>
 public sealed class ControlApi : IAsyncDisposable
 {

@@ -142,7 +142,8 @@ public sealed class ImageRegistry : IAsyncDisposable
 
     private bool HasCredentials(HttpRequest request)
     {
-        if (request.Headers.Authorization.FirstOrDefault() is not { } header || !header.StartsWith("Basic ", StringComparison.OrdinalIgnoreCase))
+        if (request.Headers.Authorization.FirstOrDefault() is not { } header
+            || !header.StartsWith("Basic ", StringComparison.OrdinalIgnoreCase))
         {
             return false;
         }
@@ -204,7 +205,8 @@ public sealed class ImageRegistry : IAsyncDisposable
             mediaType, StringComparison.Ordinal);
         if (reference.StartsWith("sha256:", StringComparison.Ordinal))
         {
-            var all = _options.Tags.SelectMany(tag => new[] { Top(repository, tag), Platform(repository, tag, "amd64"), Platform(repository, tag, "arm64") });
+            var all = _options.Tags.SelectMany(tag =>
+                new[] { Top(repository, tag), Platform(repository, tag, "amd64"), Platform(repository, tag, "arm64") });
             return all.Cast<(string MediaType, byte[] Body)?>().FirstOrDefault(candidate => DigestOf(candidate!.Value.Body) == reference);
         }
 
@@ -227,7 +229,9 @@ public sealed class ImageRegistry : IAsyncDisposable
             return;
         }
 
-        var tags = _place.Fault("registry-missing-tag") == repository ? [] : _options.Tags.Order(StringComparer.Ordinal).Select(tag => (JsonNode)tag);
+        var tags = _place.Fault("registry-missing-tag") == repository
+            ? []
+            : _options.Tags.Order(StringComparer.Ordinal).Select(tag => (JsonNode)tag);
         await context.AnswerAsync(200, new JsonObject { ["name"] = repository, ["tags"] = new JsonArray([.. tags]) });
     }
 

@@ -8,7 +8,7 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace Rehearsal.World;
 
-/// <summary>Kestrel on sockets that are already bound to kept ports, with one handler: no configuration, no console, no environment.</summary>
+/// <summary>Kestrel on sockets already bound to kept ports, with one handler: no configuration, no console, no environment.</summary>
 internal sealed class LoopbackServer : IAsyncDisposable
 {
     private readonly WebApplication _application;

@@ -93,7 +93,7 @@ public sealed class EvidenceFolder(string directory)
         }
     }
 
-    private static void Replace(string path, ReadOnlySpan<byte> content)
+    private void Replace(string path, ReadOnlySpan<byte> content)
     {
         CreateDirectory(Path.GetDirectoryName(path)!);
         var temporary = Path.Combine(Path.GetDirectoryName(path)!, $".{Path.GetFileName(path)}.{Guid.NewGuid():N}");
@@ -120,16 +120,21 @@ public sealed class EvidenceFolder(string directory)
         }
     }
 
-    private static void CreateDirectory(string path)
+    private void CreateDirectory(string path)
     {
         if (OperatingSystem.IsWindows())
         {
             System.IO.Directory.CreateDirectory(path);
+            return;
         }
-        else
+
+        // The mode is given to the last directory only, so each of ours is made by itself.
+        if (path.Length > Directory.Length)
         {
-            System.IO.Directory.CreateDirectory(path, OwnerDirectory);
+            CreateDirectory(Path.GetDirectoryName(path)!);
         }
+
+        System.IO.Directory.CreateDirectory(path, OwnerDirectory);
     }
 
     private EvidenceFile Write(string relative, ReadOnlySpan<byte> content)

@@ -9,6 +9,10 @@ using Rollout.Journal;
 
 namespace Rollout.Cluster;
 
+/// <summary>A Helm release's revision.</summary>
+/// <param name="Status"><c>deployed</c>, <c>failed</c>, <c>pending-install</c>, …</param>
+public sealed record HelmRevision(int Number, string Status);
+
 /// <summary>
 /// The cluster as the rollout reads it: one <c>kubectl proxy</c> on a Unix socket in a private directory serves the whole run, so that
 /// kubectl alone holds credentials and a read costs no process.
@@ -161,6 +165,13 @@ public sealed class KubernetesCluster : IAsyncDisposable
         var found = await GetAsync($"/api/v1/namespaces/{@namespace}/services/{name}", cancellationToken);
         return found?["status"]?["loadBalancer"]?["ingress"]?[0]?["ip"]?.GetValue<string>();
     }
+
+    /// <summary>The newest revision of a Helm release, by the Secret that helm keeps it in; null where there is none.</summary>
+    public async Task<HelmRevision?> HelmRevisionAsync(string @namespace, string release, CancellationToken cancellationToken) =>
+        (await ListAsync($"/api/v1/namespaces/{@namespace}/secrets?labelSelector=owner%3Dhelm%2Cname%3D{release}", cancellationToken))
+            .Select(s => s["metadata"]!["labels"]!)
+            .Select(l => new HelmRevision(int.Parse(l["version"]!.GetValue<string>(), System.Globalization.CultureInfo.InvariantCulture), l["status"]!.GetValue<string>()))
+            .MaxBy(r => r.Number);
 
     /// <summary>Reads a release's journal: the ConfigMap <c>rollout-RELEASE</c>.</summary>
     public async Task<StoredJournal> ReadJournalAsync(string @namespace, string release, CancellationToken cancellationToken)

@@ -26,18 +26,18 @@ public sealed class InstallChart : PlaybookStep
                 "Run 2.1 again: ./build.sh --target=CreateGreenNamespace --exclusive");
         }
 
-        var release = await run.Deployment.StatusAsync(run.Settings["Chart.ReleaseName"]!, run.Candidate.Namespace);
+        var release = await run.Cluster.HelmRevisionAsync(run.Candidate.Namespace, run.Settings["Chart.ReleaseName"]!, cancellationToken);
         return new StepPlan(
             $"seed safe mode of {run.Named(run.Candidate)} as active",
-            $"{(release is null ? "install" : $"upgrade revision {release.Revision} of")} release {run.Settings["Chart.ReleaseName"]} in {run.Candidate.Namespace}, staging hosts, class {run.Candidate.IngressClass}");
+            $"{(release is null ? "install" : $"upgrade revision {release.Number} of")} release {run.Settings["Chart.ReleaseName"]} in {run.Candidate.Namespace}, staging hosts, class {run.Candidate.IngressClass}");
     }
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
         await journal.IntendAsync("safe-mode-seed", new() { ["before"] = await SafeModeSeed.ReadAsync(run.Candidate.Redis.Reveal(), cancellationToken) is { } state ? state.Active : null, ["after"] = true });
         await SafeModeSeed.SeedAsync(run.Candidate.Redis.Reveal(), run.FenceReason, run.Time.GetUtcNow(), cancellationToken);
-        var before = await run.Deployment.StatusAsync(run.Settings["Chart.ReleaseName"]!, run.Candidate.Namespace);
-        await journal.IntendAsync("helm", new() { ["before"] = before?.Revision, ["after"] = run.Release });
+        var before = await run.Cluster.HelmRevisionAsync(run.Candidate.Namespace, run.Settings["Chart.ReleaseName"]!, cancellationToken);
+        await journal.IntendAsync("helm", new() { ["before"] = before?.Number, ["after"] = run.Release });
         await run.UpgradeCandidateAsync(run.CandidateValues, "2.2 install, fenced", cancellationToken);
     }
 

@@ -36,6 +36,11 @@ public sealed class BootstrapObservability : PlaybookStep
         var silent = new List<string>();
         foreach (var deployment in await run.Cluster.ListAsync($"/apis/apps/v1/namespaces/{run.Candidate.Namespace}/deployments", cancellationToken))
         {
+            if (run.Settings.List("Platform.WithoutExporter").Contains(deployment["metadata"]!["name"]!.GetValue<string>()))
+            {
+                continue;
+            }
+
             var environment = (deployment["spec"]!["template"]!["spec"]!["containers"]![0]!["env"] as JsonArray ?? []).OfType<JsonObject>()
                 .ToDictionary(e => e["name"]!.GetValue<string>(), e => e["value"]?.GetValue<string>());
             silent.AddRange(Wanted(run).Where(w => environment.GetValueOrDefault(w.Key) != w.Value)

@@ -155,7 +155,7 @@ public sealed class Retire : AsyncFrostingTask<RolloutContext>
         }
 
         var idle = run.Surroundings.Other(run.Surroundings.Slot(pointing));
-        if (await run.Deployment.StatusAsync(context.Settings["Chart.ReleaseName"]!, idle.Namespace) is null)
+        if (await run.Cluster.HelmRevisionAsync(idle.Namespace, context.Settings["Chart.ReleaseName"]!, context.Token) is null)
         {
             context.Console.Line($"{idle.Name} has no stack.");
             return;

@@ -62,9 +62,11 @@ public sealed class AdminPlatformTests
 
         var status = await own.GetAsync("/infra/scaling/status");
 
-        Assert.That(status.Json.AsObject().Select(field => field.Key), Is.EquivalentTo(new[] { "oms_replicas", "gpu_nodes", "pending_jobs" }));
+        Assert.That(
+            status.Json.AsObject().Select(field => field.Key), Is.EquivalentTo(new[] { "oms_replicas", "gpu_nodes", "pending_jobs" }));
         Assert.That(status.Json["oms_replicas"]!.GetValue<int>(), Is.EqualTo(1));
-        Assert.That((await foreign.GetAsync("/infra/scaling/status")).Json["oms_replicas"]!.GetValue<int>(), Is.Zero, "namespace aether, by default");
+        Assert.That((await foreign.GetAsync("/infra/scaling/status")).Json["oms_replicas"]!.GetValue<int>(), Is.Zero,
+            "namespace aether, by default");
     }
 
     [Test]
@@ -112,7 +114,8 @@ public sealed class AdminPlatformTests
     {
         await using var stand = await Stand.CreateAsync();
 
-        var pod = await stand.LaunchAsync("admin-platform", environment: new() { ["ADMIN_POSTGRES_DSN"] = "postgresql://postgres@127.0.0.1:1/aether" });
+        var pod = await stand.LaunchAsync(
+            "admin-platform", environment: new() { ["ADMIN_POSTGRES_DSN"] = "postgresql://postgres@127.0.0.1:1/aether" });
 
         Assert.That(await pod.Completion, Is.EqualTo(1));
         Assert.That(pod.Log, Does.Contain("administrator repository"));
@@ -123,12 +126,17 @@ public sealed class AdminPlatformTests
         var stand = await Stand.CreateAsync();
         await stand.WithDatabaseAsync();
         await new AdministratorStore(stand.Database).UpsertAsync(
-            new Administrator("ada@aether.example.com", "company", AdministratorStore.HashPassword("correct horse"), Secret, ["127.0.0.1"]), CancellationToken.None);
+            new("ada@aether.example.com", "company", AdministratorStore.HashPassword("correct horse"), Secret, ["127.0.0.1"]),
+            CancellationToken.None);
         return stand;
     }
 
     private static JsonObject Login(
-        Stand stand, string email = "ada@aether.example.com", string password = "correct horse", string? code = null, string ip = "127.0.0.1") => new()
+        Stand stand,
+        string email = "ada@aether.example.com",
+        string password = "correct horse",
+        string? code = null,
+        string ip = "127.0.0.1") => new()
     {
         ["email"] = email,
         ["password"] = password,

@@ -62,7 +62,7 @@ public sealed class AuditTrailTests
         var entered = await hardened.PostAsync("/safe_mode/enter", new JsonObject { ["reason"] = "freeze" });
 
         Assert.That(entered.Status, Is.EqualTo(200));
-        Assert.That(await stand.AskDatabaseAsync<long>("SELECT count(*) FROM audit_log"), Is.Zero);
+        Assert.That(await stand.CountAsync("audit_log"), Is.Zero);
         Assert.That(hardened.Log, Does.Contain("\"action\":\"safe_mode.enter\"").And.Contain("Read-only file system"));
     }
 
@@ -109,12 +109,14 @@ public sealed class AuditTrailTests
         var human = await stand.StartAsync("override-service");
 
         await safe.PostAsync("/safe_mode/enter", new JsonObject { ["reason"] = "freeze" });
-        var decided = await human.PostAsync("/override/trade", new JsonObject { ["intent_id"] = "i", ["decision"] = "reject", ["reason"] = "r" });
+        var decided = await human.PostAsync(
+            "/override/trade", new JsonObject { ["intent_id"] = "i", ["decision"] = "reject", ["reason"] = "r" });
 
         Assert.That(decided.Status, Is.EqualTo(201));
-        Assert.That(await stand.AskDatabaseAsync<long>("SELECT count(*) FROM audit_log"), Is.Zero);
-        Assert.That(await stand.AskDatabaseAsync<long>("SELECT count(*) FROM acct_company.audit_logs"), Is.Zero);
-        Assert.That(await stand.AskDatabaseAsync<long>("SELECT count(*) FROM acct_company.events WHERE event_type = 'safe_mode_engaged'"), Is.EqualTo(1));
+        Assert.That(await stand.CountAsync("audit_log"), Is.Zero);
+        Assert.That(await stand.CountAsync("acct_company.audit_logs"), Is.Zero);
+        Assert.That(await stand.CountAsync("acct_company.events WHERE event_type = 'safe_mode_engaged'"),
+            Is.EqualTo(1));
         Assert.That(human.Log, Does.Contain("entries in memory"));
     }
 

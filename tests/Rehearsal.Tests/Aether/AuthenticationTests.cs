@@ -27,7 +27,7 @@ public sealed class AuthenticationTests
         await using var stand = await Stand.CreateAsync();
         var pod = await stand.StartAsync("admin-platform", environment: NoDatabase);
 
-        var refused = header.Length == 0 ? await pod.GetAsync(Guarded, token: null) : await pod.GetAsync(Guarded, token: null, ("Authorization", header));
+        var refused = await (header.Length == 0 ? pod.GetAsync(Guarded, null) : pod.GetAsync(Guarded, null, ("Authorization", header)));
 
         Assert.That(refused.Status, Is.EqualTo(401), refused.Text);
     }
@@ -93,7 +93,8 @@ public sealed class AuthenticationTests
     }
 
     [Test]
-    public async Task Without_a_session_store_every_admin_call_is_500([Values("safe-mode", "kill-switch", "override-service", "sequencer")] string workload)
+    public async Task Without_a_session_store_every_admin_call_is_500(
+        [Values("safe-mode", "kill-switch", "override-service", "sequencer")] string workload)
     {
         await using var stand = await Stand.CreateAsync();
         var pod = await stand.StartAsync(workload, environment: new() { ["SESSION_REDIS_URL"] = "" });
@@ -133,8 +134,10 @@ public sealed class AuthenticationTests
             "/secrets/kraken/rotate", body.DeepClone(), Stand.AdminToken, ("X-Director-Approvals", approvals), ("X-MFA-Token", factor));
 
         Assert.That((await RotateAsync("token-of-director-1,token-of-director-2", "verified")).Status, Is.EqualTo(200));
-        Assert.That((await RotateAsync("token-of-director-1,token-of-director-1", "verified")).Status, Is.EqualTo(403), "one director twice");
-        Assert.That((await RotateAsync("token-of-director-1," + Stand.AdminToken, "verified")).Status, Is.EqualTo(403), "company is no director");
+        Assert.That(
+            (await RotateAsync("token-of-director-1,token-of-director-1", "verified")).Status, Is.EqualTo(403), "one director twice");
+        Assert.That(
+            (await RotateAsync("token-of-director-1," + Stand.AdminToken, "verified")).Status, Is.EqualTo(403), "company is no director");
         Assert.That((await RotateAsync("token-of-director-1,token-of-director-2", "unverified")).Status, Is.EqualTo(401));
     }
 }

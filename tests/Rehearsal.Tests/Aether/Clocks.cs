@@ -23,5 +23,6 @@ internal sealed class HurriedTime(int factor) : TimeProvider
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
         base.CreateTimer(callback, state, Hurry(dueTime), Hurry(period));
 
-    private TimeSpan Hurry(TimeSpan span) => span <= TimeSpan.Zero ? span : TimeSpan.FromTicks(Math.Max(TimeSpan.TicksPerMillisecond, span.Ticks / factor));
+    private TimeSpan Hurry(TimeSpan span) =>
+        span <= TimeSpan.Zero ? span : TimeSpan.FromTicks(Math.Max(TimeSpan.TicksPerMillisecond, span.Ticks / factor));
 }

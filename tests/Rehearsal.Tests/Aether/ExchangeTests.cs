@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
 using Rehearsal.Aether;
@@ -9,6 +8,8 @@ namespace Rehearsal.Tests.Aether;
 public sealed class ExchangeTests
 {
     private static readonly Dictionary<string, string> Keys = new() { ["k1"] = "company", ["k2"] = "director-1" };
+
+    private static readonly string[] Fields = ["seq", "ts", "slot", "namespace", "pod", "account", "pair", "side", "volume", "txid"];
 
     private readonly HttpClient _http = new();
     private readonly string _directory = Directory.CreateTempSubdirectory("aether-exchange-").FullName;
@@ -28,16 +29,17 @@ public sealed class ExchangeTests
         var answer = await AddAsync(exchange);
 
         var line = JsonNode.Parse((await LogAsync(exchange, 0)).Single())!.AsObject();
-        Assert.That(line.Select(field => field.Key), Is.EqualTo(new[] { "seq", "ts", "slot", "namespace", "pod", "account", "pair", "side", "volume", "txid" }));
+        Assert.That(line.Select(field => field.Key), Is.EqualTo(Fields));
         Assert.That(line["ts"]!.ToString(), Does.Match(@"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"));
         Assert.That(line["txid"]!.ToString(), Is.EqualTo(answer["result"]!["txid"]![0]!.ToString()));
-        Assert.That((line["slot"]!.ToString(), line["namespace"]!.ToString(), line["pod"]!.ToString()), Is.EqualTo(("green", "aether-green", "oms-1")));
+        Assert.That($"{line["slot"]} {line["namespace"]} {line["pod"]}", Is.EqualTo("green aether-green oms-1"));
         Assert.That((line["account"]!.ToString(), line["volume"]!.GetValue<decimal>()), Is.EqualTo(("company", 0.25m)));
         Assert.That(exchange.OrdersSince(0).Single().Time.Offset, Is.EqualTo(TimeSpan.Zero));
     }
 
     [TestCase("nobody", "{\"pair\": \"XBTUSD\"}", "EAPI:Invalid key")]
-    [TestCase("k1", "{\"pair\": \"XBTUSD\", \"type\": \"buy\", \"ordertype\": \"market\", \"volume\": \"0\"}", "EGeneral:Invalid arguments")]
+    [TestCase("k1", "{\"pair\": \"XBTUSD\", \"type\": \"buy\", \"ordertype\": \"market\", \"volume\": \"0\"}",
+        "EGeneral:Invalid arguments")]
     [TestCase("k1", "[]", "EGeneral:Invalid arguments")]
     public async Task Bad_orders_are_refused_with_status_200_and_not_logged(string key, string body, string error)
     {
@@ -135,7 +137,8 @@ public sealed class ExchangeTests
 
     private async Task<JsonObject> CallAsync(Exchange exchange, string method, JsonNode body, string key)
     {
-        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(exchange.Address, "/0/private/" + method)) { Content = JsonContent.Create(body) };
+        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(exchange.Address, "/0/private/" + method));
+        request.Content = JsonContent.Create(body);
         request.Headers.Add("API-Key", key);
         request.Headers.TryAddWithoutValidation("User-Agent", "aether-oms/aether-green/oms-1");
         using var answer = await _http.SendAsync(request);
@@ -145,7 +148,7 @@ public sealed class ExchangeTests
 
     private async Task<string[]> LogAsync(Exchange exchange, long after)
     {
-        using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(exchange.Address, string.Create(CultureInfo.InvariantCulture, $"/log?after={after}")));
+        using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(exchange.Address, $"/log?after={after}"));
         request.Headers.Add("Authorization", "Bearer control");
         using var answer = await _http.SendAsync(request);
         return (await answer.Content.ReadAsStringAsync()).Split('\n', StringSplitOptions.RemoveEmptyEntries);

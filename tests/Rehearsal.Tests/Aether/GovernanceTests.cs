@@ -18,12 +18,13 @@ public sealed class GovernanceTests
         Assert.That(killed.Json["status"]!.ToString(), Is.EqualTo("ok"));
         Assert.That(killed.Json["reason_code"]!.ToString(), Is.EqualTo("latency_stall"));
         Assert.That(killed.Json["failed_channels"]!.AsArray(), Is.Empty);
-        Assert.That(await stand.AskDatabaseAsync<bool>("SELECT (config->>'kill_switch')::boolean FROM acct_director_1.risk_configs"), Is.True);
-        Assert.That(await stand.AskDatabaseAsync<long>("SELECT count(*) FROM acct_director_1.events WHERE event_type = 'kill_switch_engaged'"), Is.EqualTo(1));
-        Assert.That(await stand.AskDatabaseAsync<long>("SELECT count(*) FROM audit_log WHERE action = 'kill_switch.triggered' AND entity = 'director-1'"), Is.EqualTo(1));
-        using var http = new HttpClient();
         Assert.That(
-            await http.GetStringAsync(new Uri($"http://{pod.Start.PodIp}:9464/metrics")), Does.Contain("kill_switch_state{account_id=\"director-1\"} 1.0"));
+            await stand.AskDatabaseAsync<bool>("SELECT (config->>'kill_switch')::boolean FROM acct_director_1.risk_configs"), Is.True);
+        Assert.That(await stand.CountAsync("acct_director_1.events WHERE event_type = 'kill_switch_engaged'"), Is.EqualTo(1));
+        Assert.That(await stand.CountAsync("audit_log WHERE action = 'kill_switch.triggered' AND entity = 'director-1'"), Is.EqualTo(1));
+        using var http = new HttpClient();
+        var exposed = await http.GetStringAsync(new Uri($"http://{pod.Start.PodIp}:9464/metrics"));
+        Assert.That(exposed, Does.Contain("kill_switch_state{account_id=\"director-1\"} 1.0"));
     }
 
     [Test]
@@ -62,7 +63,8 @@ public sealed class GovernanceTests
         var restarted = await stand.StartAsync("kill-switch");
 
         Assert.That((await pod.GetAsync("/risk/kill_events?account_id=company")).Json.AsArray(), Has.Count.EqualTo(1));
-        Assert.That((await pod.GetAsync("/risk/kill_events?limit=1")).Json[0]!["account_id"]!.ToString(), Is.EqualTo("director-1"), "newest first");
+        Assert.That(
+            (await pod.GetAsync("/risk/kill_events?limit=1")).Json[0]!["account_id"]!.ToString(), Is.EqualTo("director-1"), "newest first");
         Assert.That((await pod.GetAsync("/risk/kill_events?limit=101")).Status, Is.EqualTo(422));
         Assert.That((await restarted.GetAsync("/risk/kill_events")).Json.AsArray(), Is.Empty);
         Assert.That((await pod.PostAsync("/risk/release?account_id=company")).Status, Is.EqualTo(404));
@@ -74,16 +76,18 @@ public sealed class GovernanceTests
         await using var stand = await StandWithDatabaseAsync();
         var pod = await stand.StartAsync("override-service");
 
-        var decided = await pod.PostAsync("/override/trade", new JsonObject { ["intent_id"] = "i-1", ["decision"] = "approve", ["reason"] = "looks right" });
+        var decided = await pod.PostAsync(
+            "/override/trade", new JsonObject { ["intent_id"] = "i-1", ["decision"] = "approve", ["reason"] = "looks right" });
         var history = await pod.GetAsync("/override/history?account_id=company");
 
         Assert.That(decided.Status, Is.EqualTo(201), decided.Text);
         Assert.That(decided.Json["actor"]!.ToString(), Is.EqualTo("company"));
         Assert.That(history.Json.AsArray().Single()!["intent_id"]!.ToString(), Is.EqualTo("i-1"));
-        Assert.That(await stand.AskDatabaseAsync<string>("SELECT decision FROM override_log WHERE intent_id = 'i-1'"), Is.EqualTo("approve"));
-        Assert.That(await stand.AskDatabaseAsync<long>("SELECT count(*) FROM audit_log WHERE action = 'override.human_decision' AND entity = 'i-1'"), Is.EqualTo(1));
         Assert.That(
-            await stand.AskDatabaseAsync<long>("SELECT count(*) FROM acct_company.audit_logs WHERE payload->>'action' = 'override.human_decision'"), Is.EqualTo(1));
+            await stand.AskDatabaseAsync<string>("SELECT decision FROM override_log WHERE intent_id = 'i-1'"), Is.EqualTo("approve"));
+        Assert.That(await stand.CountAsync("audit_log WHERE action = 'override.human_decision' AND entity = 'i-1'"), Is.EqualTo(1));
+        Assert.That(
+            await stand.CountAsync("acct_company.audit_logs WHERE payload->>'action' = 'override.human_decision'"), Is.EqualTo(1));
     }
 
     [Test]
@@ -92,7 +96,8 @@ public sealed class GovernanceTests
         await using var stand = await StandWithDatabaseAsync();
         var pod = await stand.StartAsync("override-service");
 
-        var refused = await pod.PostAsync("/override/trade", new JsonObject { ["intent_id"] = "i-1", ["decision"] = "perhaps", ["reason"] = "r" });
+        var refused = await pod.PostAsync(
+            "/override/trade", new JsonObject { ["intent_id"] = "i-1", ["decision"] = "perhaps", ["reason"] = "r" });
 
         Assert.That(refused.Status, Is.EqualTo(422), refused.Text);
         Assert.That(refused.Json["detail"]![0]!["loc"]![1]!.ToString(), Is.EqualTo("decision"));
@@ -112,11 +117,16 @@ public sealed class GovernanceTests
         var killed = await risk.PostAsync("/risk/validate", Intent());
 
         Assert.That(frozen.Json["valid"]!.GetValue<bool>(), Is.True, frozen.Text);
-        Assert.That(frozen.Json.AsObject().Select(field => field.Key), Is.EquivalentTo(new[] { "valid", "reasons", "fee", "take_profit", "stop_loss" }));
+        Assert.That(frozen.Json.AsObject().Select(field => field.Key), Is.EquivalentTo(
+            new[] { "valid", "reasons", "fee", "take_profit", "stop_loss" }));
+        Assert.That(
+            (frozen.Json["take_profit"]!.GetValue<decimal>(), frozen.Json["stop_loss"]!.GetValue<decimal>()), Is.EqualTo((10200m, 9900m)));
+        Assert.That((await risk.PostAsync("/risk/validate", Intent("HOLD"))).Status, Is.EqualTo(422));
+        Assert.That((await risk.PostAsync("/risk/validate", Intent(), "token-of-director-1")).Status, Is.EqualTo(403), "another account's");
         Assert.That(killed.Json["valid"]!.GetValue<bool>(), Is.False);
         Assert.That(killed.Json["reasons"]![0]!.ToString(), Is.EqualTo("Risk kill switch engaged for account"));
         Assert.That(
-            await stand.AskDatabaseAsync<long>("SELECT count(*) FROM acct_company.events WHERE event_type = 'risk_validated' AND payload ? 'instrument'"), Is.EqualTo(2));
+            await stand.CountAsync("acct_company.events WHERE event_type = 'risk_validated' AND payload ? 'instrument'"), Is.EqualTo(2));
     }
 
     [Test]
@@ -161,19 +171,19 @@ public sealed class GovernanceTests
         await using var stand = await StandWithDatabaseAsync();
         var pod = await stand.StartAsync("sequencer", environment: new() { ["RISK_SERVICE_URL"] = "http://127.0.0.1:1" });
 
-        var late = await pod.PostAsync("/sequencer/submit_intent", JsonNode.Parse("""{"intent": {"account_id": "company", "instrument": "BTC-USD", "side": "BUY"}}"""));
+        var late = await pod.PostAsync("/sequencer/submit_intent", JsonNode.Parse("""
+            {"intent": {"account_id": "company", "instrument": "BTC-USD", "side": "BUY"}}
+            """));
 
         Assert.That(late.Status, Is.EqualTo(504), late.Text);
     }
 
-    private static JsonObject Intent() => new()
-    {
-        ["account_id"] = "company",
-        ["instrument"] = "BTC-USD",
-        ["side"] = "buy",
-        ["quantity"] = 0.1,
-        ["price"] = 64000,
-    };
+    private static JsonObject Intent(string side = "BUY") => JsonNode.Parse($$"""
+        {"account_id": "company",
+         "intent": {"policy_decision": {"request": {"account_id": "company", "order_id": "o1", "instrument": "BTC-USD", "side": "{{side}}",
+           "quantity": 0.1, "price": 10000, "fee": {"currency": "USD", "maker": 0, "taker": 0} } }, "metrics": {} },
+         "portfolio_state": {"nav": 1000000}}
+        """)!.AsObject();
 
     private static async Task<Stand> StandWithDatabaseAsync()
     {

@@ -20,9 +20,12 @@ public sealed class HealthTests
 
     [Test]
     public async Task Healthz_is_404_where_the_platform_lacks_it([Values(
-        "auth-service", "account-service", "behavior-service", "advisor-service", "benchmark-service", "capital-allocator", "capital-flow-service",
-        "config-service", "fees-service", "volatility-service", "seasonality-service", "override-service", "hitl-service", "strategy-orchestrator",
-        "secrets-service", "universe-service", "training-service", "marketdata-ingestor", "kraken-ws-ingest", "aether-2-ui", "kill-switch")] string workload)
+        "auth-service", "account-service", "behavior-service", "advisor-service", "benchmark-service", "capital-allocator",
+        "capital-flow-service",
+        "config-service", "fees-service", "volatility-service", "seasonality-service", "override-service", "hitl-service",
+        "strategy-orchestrator",
+        "secrets-service", "universe-service", "training-service", "marketdata-ingestor", "kraken-ws-ingest", "aether-2-ui",
+        "kill-switch")] string workload)
     {
         await using var stand = await Stand.CreateAsync();
         var pod = await stand.StartAsync(workload);
@@ -79,7 +82,8 @@ public sealed class HealthTests
     public async Task The_checks_look_at_what_the_service_depends_on()
     {
         await using var stand = await Stand.CreateAsync();
-        var pod = await stand.StartAsync("oms-service", environment: new() { ["TIMESCALE_DSN"] = "postgresql://postgres@127.0.0.1:1/aether" });
+        var pod = await stand.StartAsync(
+        "oms-service", environment: new() { ["TIMESCALE_DSN"] = "postgresql://postgres@127.0.0.1:1/aether" });
 
         var health = await pod.GetAsync("/healthz", token: null);
 
@@ -115,8 +119,7 @@ public sealed class HealthTests
         using var script = await pod.Http.GetAsync(new Uri("/assets/app.js", UriKind.Relative));
 
         Assert.That(page.Content.Headers.ContentType!.MediaType, Is.EqualTo("text/html"));
-        Assert.That(page.Headers.Select(header => header.Key), Has.None.Matches<string>(name => name!.StartsWith("X-", StringComparison.OrdinalIgnoreCase)
-            || name is "Content-Security-Policy" or "Strict-Transport-Security" or "Referrer-Policy"));
+        Assert.That(page.Headers.Select(header => header.Key), Is.SubsetOf(new[] { "Date" }));
         Assert.That(await script.Content.ReadAsStringAsync(), Does.Contain("https://risk.aether.example.com"));
     }
 }

@@ -5,6 +5,11 @@ namespace Rehearsal.Tests.Aether;
 [Parallelizable(ParallelScope.All)]
 public sealed class JobTests
 {
+    private static readonly string[] Tables =
+    [
+        "acks", "fills", "shadow_fills", "telemetry", "audit_logs", "credential_events", "credential_rotations", "risk_configs",
+    ];
+
     [Test]
     public async Task A_prepared_database_is_one_revision_behind_and_has_something_to_show()
     {
@@ -13,10 +18,11 @@ public sealed class JobTests
         Assert.That(await HeadsAsync(stand), Is.EqualTo(new[] { "0007", "0008_add_sim_mode_state_reason" }));
         foreach (var schema in new[] { "acct_company", "acct_director_1", "acct_director_2", "acct_aether_audit" })
         {
-            Assert.That(await stand.AskDatabaseAsync<long>($"SELECT count(*) FROM {schema}.events_hourly"), Is.GreaterThan(20), schema);
-            foreach (var table in new[] { "acks", "fills", "shadow_fills", "telemetry", "audit_logs", "credential_events", "credential_rotations", "risk_configs" })
+            Assert.That(await stand.CountAsync($"{schema}.events_hourly"), Is.GreaterThan(20), schema);
+            foreach (var table in Tables)
             {
-                Assert.That(await stand.AskDatabaseAsync<long>($"SELECT count(*) FROM {schema}.{table}"), Is.GreaterThanOrEqualTo(0), table);
+                Assert.That(
+                    await stand.CountAsync($"{schema}.{table}"), Is.GreaterThanOrEqualTo(0), table);
             }
         }
     }
@@ -25,11 +31,11 @@ public sealed class JobTests
     public async Task Preparing_twice_adds_nothing()
     {
         await using var stand = await StandWithDatabaseAsync();
-        var before = await stand.AskDatabaseAsync<long>("SELECT count(*) FROM acct_company.events");
+        var before = await stand.CountAsync("acct_company.events");
 
         await AetherDatabase.PrepareAsync(stand.Dsn, [stand.SimulationDsn], TimeProvider.System, CancellationToken.None);
 
-        Assert.That(await stand.AskDatabaseAsync<long>("SELECT count(*) FROM acct_company.events"), Is.EqualTo(before));
+        Assert.That(await stand.CountAsync("acct_company.events"), Is.EqualTo(before));
     }
 
     [Test]
@@ -117,11 +123,13 @@ public sealed class JobTests
 
         Assert.That(await config.Completion, Is.Zero, config.Log);
         Assert.That(await accounts.Completion, Is.Zero, accounts.Log);
-        Assert.That(await stand.AskDatabaseAsync<long>("SELECT count(*) FROM acct_director_2.risk_configs"), Is.EqualTo(1));
+        Assert.That(await stand.CountAsync("acct_director_2.risk_configs"), Is.EqualTo(1));
     }
 
     private static Task<RunningPod> MigrateAsync(Stand stand, string? dsn = null) => stand.LaunchAsync(
-        "data-migrations", environment: new() { ["DATABASE_URL"] = dsn ?? stand.Dsn }, image: "127.0.0.1:5000/aether/config-service:v2026.11.1");
+        "data-migrations",
+        environment: new() { ["DATABASE_URL"] = dsn ?? stand.Dsn },
+        image: "127.0.0.1:5000/aether/config-service:v2026.11.1");
 
     private static async Task<List<string>> HeadsAsync(Stand stand)
     {

@@ -103,7 +103,9 @@ internal sealed class MiniRedis : IAsyncDisposable
                 known |= name == "AUTH" && words[^1] == Password;
 
                 // HELLO is newer than what is imitated here: clients then go on with AUTH and RESP 2.
-                var reply = known || name is "AUTH" or "HELLO" ? Answer(name, words, database, known) : "-NOAUTH Authentication required.\r\n";
+                var reply = known || name is "AUTH" or "HELLO"
+                    ? Answer(name, words, database, known)
+                    : "-NOAUTH Authentication required.\r\n";
                 await stream.WriteAsync(Encoding.Latin1.GetBytes(reply));
             }
         }

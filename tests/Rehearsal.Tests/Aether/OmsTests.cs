@@ -17,7 +17,8 @@ public sealed class OmsTests
         Assert.That(placed.Json["transport"]!.ToString(), Is.EqualTo("rest"));
         var order = stand.Exchange.OrdersSince(0).Single();
         Assert.That(placed.Json["exchange_order_id"]!.ToString(), Is.EqualTo(order.TxId));
-        Assert.That((order.Slot, order.Namespace, order.Account, order.Pair, order.Volume), Is.EqualTo(("blue", "aether-blue", "company", "XBTUSD", 0.5m)));
+        var sent = (order.Slot, order.Namespace, order.Account, order.Pair, order.Volume);
+        Assert.That(sent, Is.EqualTo(("blue", "aether-blue", "company", "XBTUSD", 0.5m)));
         Assert.That(order.Pod, Is.EqualTo(pod.Start.PodName));
     }
 
@@ -62,7 +63,8 @@ public sealed class OmsTests
         var mode = await stand.StartAsync("safe-mode");
         await mode.PostAsync("/safe_mode/enter", new JsonObject { ["reason"] = "freeze" });
         var platform = await stand.StartAsync("oms-service", mounts: stand.Keys("company"));
-        var obedient = await stand.StartAsync("oms-service", environment: new() { ["OMS_OBEYS_SAFE_MODE"] = "1" }, mounts: stand.Keys("company"));
+        var obedient = await stand.StartAsync(
+            "oms-service", environment: new() { ["OMS_OBEYS_SAFE_MODE"] = "1" }, mounts: stand.Keys("company"));
 
         var ignored = await platform.PostAsync("/oms/place", Order("c1"));
         var obeyed = await obedient.PostAsync("/oms/place", Order("c2"));
@@ -151,7 +153,8 @@ public sealed class OmsTests
     {
         await using var stand = await QuietAsync();
         var mounts = stand.Keys("company");
-        await File.WriteAllTextAsync(Path.Join(mounts["/var/run/aether/kraken/company"], "credentials.json"), """{"apiKey": "key-company", "apiSecret": "x"}""");
+        var file = Path.Join(mounts["/var/run/aether/kraken/company"], "credentials.json");
+        await File.WriteAllTextAsync(file, """{"apiKey": "key-company", "apiSecret": "x"}""");
 
         var pod = await stand.StartAsync("oms-service", mounts: mounts);
 
@@ -191,7 +194,7 @@ public sealed class OmsTests
         foreach (var action in new[] { "oms.order.placed", "oms.order.cancelled" })
         {
             Assert.That(
-                await stand.AskDatabaseAsync<long>($"SELECT count(*) FROM acct_company.audit_logs WHERE payload->>'action' = '{action}' AND payload->>'target' = 'c1'"),
+                await stand.CountAsync($"acct_company.audit_logs WHERE payload->>'action' = '{action}' AND payload->>'target' = 'c1'"),
                 Is.EqualTo(1),
                 action);
         }

@@ -27,7 +27,8 @@ public sealed class PrivatePostgres
         await Turn.WaitAsync();
         try
         {
-            await using var source = NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(ConnectionString("postgres")) { Pooling = false });
+            await using var source = NpgsqlDataSource.Create(
+                new NpgsqlConnectionStringBuilder(ConnectionString("postgres")) { Pooling = false });
             await using var command = source.CreateCommand($"CREATE DATABASE {name} TEMPLATE {template}");
             await command.ExecuteNonQueryAsync();
         }
@@ -39,7 +40,8 @@ public sealed class PrivatePostgres
         return Dsn(name);
     }
 
-    public static string Dsn(string database) => string.Create(CultureInfo.InvariantCulture, $"postgresql://postgres@127.0.0.1:{_port}/{database}");
+    public static string Dsn(string database) =>
+        string.Create(CultureInfo.InvariantCulture, $"postgresql://postgres@127.0.0.1:{_port}/{database}");
 
     public static NpgsqlDataSource Open(string dsn) => NpgsqlDataSource.Create(
         new NpgsqlConnectionStringBuilder(ConnectionString(dsn[(dsn.LastIndexOf('/') + 1)..])) { MaxPoolSize = 4 });
@@ -58,7 +60,8 @@ public sealed class PrivatePostgres
         await RunAsync(Binary("initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C");
         _port = FreePort();
         _server = Start(
-            Binary("postgres"), "-D", data, "-F", "-k", "", "-p", _port.ToString(CultureInfo.InvariantCulture), "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300");
+            Binary("postgres"),
+            ["-D", data, "-F", "-k", "", "-p", $"{_port}", "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"]);
         await AnswersAsync();
         await AetherDatabase.PrepareAsync(Dsn(Template), [], TimeProvider.System, CancellationToken.None);
     }
@@ -81,9 +84,11 @@ public sealed class PrivatePostgres
 
     private static string Binary(string name)
     {
-        var folders = Directory.Exists("/usr/lib/postgresql") ? Directory.GetDirectories("/usr/lib/postgresql").OrderDescending().Select(folder => folder + "/bin") : [];
-        return folders.Concat((Environment.GetEnvironmentVariable("PATH") ?? "").Split(':')).Select(folder => Path.Join(folder, name)).FirstOrDefault(File.Exists)
-            ?? throw new InvalidOperationException($"{name} was not found under /usr/lib/postgresql or on PATH: these tests need PostgreSQL's server");
+        var packaged = new DirectoryInfo("/usr/lib/postgresql");
+        var folders = packaged.Exists ? packaged.GetDirectories().Select(version => Path.Join(version.FullName, "bin")).OrderDescending() : [];
+        var path = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':');
+        return folders.Concat(path).Select(folder => Path.Join(folder, name)).FirstOrDefault(File.Exists)
+            ?? throw new InvalidOperationException($"{name} is not under {packaged} or on PATH: these tests need PostgreSQL's server");
     }
 
     // PostgreSQL refuses to run as root.

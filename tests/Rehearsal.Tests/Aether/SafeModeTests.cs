@@ -20,7 +20,8 @@ public sealed class SafeModeTests
         Assert.That(entered.Json["active"]!.GetValue<bool>(), Is.True);
         Assert.That(entered.Json["reason"]!.ToString(), Is.EqualTo("rollout v2026.11.1"));
         Assert.That(entered.Json["actor"]!.ToString(), Is.EqualTo("company"));
-        Assert.That(DateTimeOffset.Parse(entered.Json["since"]!.ToString(), CultureInfo.InvariantCulture).Offset, Is.EqualTo(TimeSpan.Zero));
+        Assert.That(
+            DateTimeOffset.Parse(entered.Json["since"]!.ToString(), CultureInfo.InvariantCulture).Offset, Is.EqualTo(TimeSpan.Zero));
         var stored = JsonNode.Parse(stand.Redis[0, "safe-mode:state"])!;
         Assert.That(stored["active"]!.GetValue<bool>(), Is.True);
         Assert.That(stored["reason"]!.ToString(), Is.EqualTo("rollout v2026.11.1"));
@@ -156,12 +157,12 @@ public sealed class SafeModeTests
 
         foreach (var schema in new[] { "acct_company", "acct_director_1", "acct_director_2" })
         {
-            Assert.That(await stand.AskDatabaseAsync<bool>($"SELECT (config->>'safe_mode')::boolean FROM {schema}.risk_configs"), Is.True, schema);
             Assert.That(
-                await stand.AskDatabaseAsync<long>($"SELECT count(*) FROM {schema}.events WHERE event_type = 'safe_mode_engaged'"), Is.EqualTo(1), schema);
+                await stand.AskDatabaseAsync<bool>($"SELECT (config->>'safe_mode')::boolean FROM {schema}.risk_configs"), Is.True, schema);
+            Assert.That(await stand.CountAsync($"{schema}.events WHERE event_type = 'safe_mode_engaged'"), Is.EqualTo(1), schema);
         }
 
-        Assert.That(await stand.AskDatabaseAsync<long>("SELECT count(*) FROM audit_log WHERE action = 'safe_mode.enter'"), Is.EqualTo(2));
+        Assert.That(await stand.CountAsync("audit_log WHERE action = 'safe_mode.enter'"), Is.EqualTo(2));
         Assert.That(await pod.MetricAsync("safe_mode_triggers_total{service=\"safe-mode\",reason=\"rollout v2026.11.1\"}"), Is.EqualTo(1));
     }
 
@@ -179,7 +180,8 @@ public sealed class SafeModeTests
 
         Assert.That(await stand.AskDatabaseAsync<bool>("SELECT (config->>'safe_mode')::boolean FROM acct_company.risk_configs"), Is.False);
         Assert.That((await blue.GetAsync("/safe_mode/status")).Json["active"]!.GetValue<bool>(), Is.True);
-        Assert.That(await stand.AskDatabaseAsync<long>("SELECT count(*) FROM acct_company.events WHERE event_type = 'safe_mode_released'"), Is.EqualTo(1));
+        Assert.That(await stand.CountAsync("acct_company.events WHERE event_type = 'safe_mode_released'"),
+            Is.EqualTo(1));
     }
 
     [Test]
@@ -191,8 +193,8 @@ public sealed class SafeModeTests
 
         await pod.PostAsync("/safe_mode/enter", Ours.DeepClone());
 
-        Assert.That(await stand.AskDatabaseAsync<long>("SELECT count(*) FROM acct_company.risk_configs"), Is.EqualTo(1));
-        Assert.That(await stand.AskDatabaseAsync<long>("SELECT count(*) FROM acct_director_1.risk_configs"), Is.Zero);
+        Assert.That(await stand.CountAsync("acct_company.risk_configs"), Is.EqualTo(1));
+        Assert.That(await stand.CountAsync("acct_director_1.risk_configs"), Is.Zero);
     }
 
     [Test]
@@ -208,7 +210,8 @@ public sealed class SafeModeTests
         Assert.That(status.Json["reason"]!.ToString(), Is.EqualTo("seeded"));
         Assert.That(await stand.AskDatabaseAsync<bool>("SELECT (config->>'safe_mode')::boolean FROM acct_company.risk_configs"), Is.True);
         Assert.That(pod.Log, Does.Not.Contain("cancel"));
-        Assert.That(await stand.AskDatabaseAsync<long>("SELECT count(*) FROM acct_company.events WHERE event_type = 'safe_mode_engaged'"), Is.Zero);
+        Assert.That(
+            await stand.CountAsync("acct_company.events WHERE event_type = 'safe_mode_engaged'"), Is.Zero);
     }
 
     [Test]
@@ -216,7 +219,8 @@ public sealed class SafeModeTests
     {
         await using var stand = await Stand.CreateAsync();
         await stand.WithDatabaseAsync();
-        var live = await stand.StartAsync("oms-service", "blue", new() { ["EXCHANGE_URL"] = stand.Exchange.Address.ToString() }, stand.Keys("company"));
+        var live = await stand.StartAsync(
+            "oms-service", "blue", new() { ["EXCHANGE_URL"] = stand.Exchange.Address.ToString() }, stand.Keys("company"));
         var resting = await live.PostAsync("/oms/place", JsonNode.Parse("""
             {"account_id": "company", "client_id": "c1", "symbol": "BTC-USD", "side": "buy", "type": "limit", "qty": 1, "limit_px": 50000}
             """));
@@ -229,7 +233,8 @@ public sealed class SafeModeTests
 
         var id = resting.Json["exchange_order_id"]!.ToString();
         Assert.That(
-            await stand.AskDatabaseAsync<string>($"SELECT status FROM acct_company.acks WHERE order_id = '{id}' ORDER BY recorded_at DESC, id DESC LIMIT 1"),
+            await stand.AskDatabaseAsync<string>(
+                $"SELECT status FROM acct_company.acks WHERE order_id = '{id}' ORDER BY recorded_at DESC, id DESC LIMIT 1"),
             Is.EqualTo("cancelled"));
     }
 

@@ -89,7 +89,7 @@ public sealed class SimModeTests
         await pod.PostAsync("/sim/enter", Enter("company"));
         await pod.PostAsync("/sim/enter", Enter("company"));
 
-        Assert.That(await stand.AskDatabaseAsync<long>("SELECT count(*) FROM audit_log WHERE action = 'sim_mode.transition' AND entity = 'company'"), Is.EqualTo(1));
+        Assert.That(await stand.CountAsync("audit_log WHERE action = 'sim_mode.transition' AND entity = 'company'"), Is.EqualTo(1));
     }
 
     private static JsonObject Enter(string account) => new() { ["reason"] = "rollout", ["account_id"] = account };

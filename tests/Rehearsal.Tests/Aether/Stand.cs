@@ -20,7 +20,13 @@ internal sealed class Stand : IAsyncDisposable
     private readonly List<NpgsqlDataSource> _sources = [];
     private readonly Dictionary<string, string> _environment = [];
 
-    private Stand(AetherStandIn standIn, Exchange exchange, MiniRedis redis, ConcurrentDictionary<string, string> faults, string directory, TimeProvider time)
+    private Stand(
+        AetherStandIn standIn,
+        Exchange exchange,
+        MiniRedis redis,
+        ConcurrentDictionary<string, string> faults,
+        string directory,
+        TimeProvider time)
     {
         StandIn = standIn;
         Exchange = exchange;
@@ -52,11 +58,12 @@ internal sealed class Stand : IAsyncDisposable
     {
         time ??= TimeProvider.System;
         var directory = System.IO.Directory.CreateTempSubdirectory("aether-stand-").FullName;
-        var keys = new Dictionary<string, string> { ["key-company"] = "company", ["key-director-1"] = "director-1", ["key-director-2"] = "director-2" };
-        var exchange = await Exchange.StartAsync(new ExchangeOptions(Path.Join(directory, "exchange"), 0, keys, "control"), time, CancellationToken.None);
+        var keys = new[] { "company", "director-1", "director-2" }.ToDictionary(account => "key-" + account);
+        var exchange = await Exchange.StartAsync(
+            new ExchangeOptions(Path.Join(directory, "exchange"), 0, keys, "control"), time, CancellationToken.None);
         var faults = new ConcurrentDictionary<string, string>();
         var standIn = await AetherStandIn.CreateAsync(
-            new AetherStandInOptions(name => faults.TryGetValue(name, out var argument) ? argument : null, time, exchange.Address), CancellationToken.None);
+            new AetherStandInOptions(name => faults.GetValueOrDefault(name), time, exchange.Address), CancellationToken.None);
         var stand = new Stand(standIn, exchange, new MiniRedis(), faults, directory, time);
         stand.AddSession(AdminToken, "company");
         stand.AddSession("token-of-director-1", "director-1");
@@ -125,7 +132,11 @@ internal sealed class Stand : IAsyncDisposable
 
     /// <summary>Starts a pod and waits until it listens.</summary>
     public async Task<RunningPod> StartAsync(
-        string workload, string slot = "blue", Dictionary<string, string>? environment = null, Dictionary<string, string>? mounts = null, bool readOnlyRoot = false)
+        string workload,
+        string slot = "blue",
+        Dictionary<string, string>? environment = null,
+        Dictionary<string, string>? mounts = null,
+        bool readOnlyRoot = false)
     {
         var pod = await LaunchAsync(workload, slot, environment, mounts, readOnlyRoot: readOnlyRoot);
         await pod.ListensAsync();
@@ -162,8 +173,20 @@ internal sealed class Stand : IAsyncDisposable
         var root = Path.Join(Directory, "root", ip);
         System.IO.Directory.CreateDirectory(root);
         var start = new StandInStart(
-            $"aether-{slot}", $"{workload}-{number}", Guid.NewGuid().ToString(), ip, workload, image ?? $"127.0.0.1:5000/aether/{workload}:v2026.11.0",
-            script is null ? [] : ["/bin/sh", "-c"], script ?? [], variables, mounts ?? [], root, [8000], log.Enqueue, readOnlyRoot);
+            $"aether-{slot}",
+            $"{workload}-{number}",
+            Guid.NewGuid().ToString(),
+            ip,
+            workload,
+            image ?? $"127.0.0.1:5000/aether/{workload}:v2026.11.0",
+            script is null ? [] : ["/bin/sh", "-c"],
+            script ?? [],
+            variables,
+            mounts ?? [],
+            root,
+            [8000],
+            log.Enqueue,
+            readOnlyRoot);
         var port = workload switch { "aether-2-ui" => 8080, "kraken-ws-ingest" => 9000, _ => 8000 };
         var pod = new RunningPod(await StandIn.StartAsync(start, CancellationToken.None), start, port, log);
         _pods.Add(pod);
@@ -175,6 +198,9 @@ internal sealed class Stand : IAsyncDisposable
         await using var command = Database.CreateCommand(sql);
         return (T)(await command.ExecuteScalarAsync() ?? throw new AssertionException($"no row: {sql}"));
     }
+
+    /// <param name="from">What follows <c>SELECT count(*) FROM</c>.</param>
+    public Task<long> CountAsync(string from) => AskDatabaseAsync<long>($"SELECT count(*) FROM {from}");
 
     public async ValueTask DisposeAsync()
     {
@@ -233,7 +259,8 @@ internal sealed class RunningPod(StandInProcess process, StandInStart start, int
     public Task<Reply> GetAsync(string path, string? token = Stand.AdminToken, params (string Name, string Value)[] headers) =>
         SendAsync(HttpMethod.Get, path, null, token, headers);
 
-    public Task<Reply> PostAsync(string path, JsonNode? body = null, string? token = Stand.AdminToken, params (string Name, string Value)[] headers) =>
+    public Task<Reply> PostAsync(
+        string path, JsonNode? body = null, string? token = Stand.AdminToken, params (string Name, string Value)[] headers) =>
         SendAsync(HttpMethod.Post, path, body, token, headers);
 
     /// <summary>The value of a series of <c>/metrics</c>, 0 when it is not there.</summary>
@@ -268,7 +295,8 @@ internal sealed class RunningPod(StandInProcess process, StandInStart start, int
         _http.Dispose();
     }
 
-    private async Task<Reply> SendAsync(HttpMethod method, string path, JsonNode? body, string? token, (string Name, string Value)[] headers)
+    private async Task<Reply> SendAsync(
+        HttpMethod method, string path, JsonNode? body, string? token, (string Name, string Value)[] headers)
     {
         using var request = new HttpRequestMessage(method, path);
         if (body is not null)

@@ -7,9 +7,12 @@ public sealed class StartUpTests
 {
     private static readonly string[] Workloads =
     [
-        "auth-service", "account-service", "behavior-service", "advisor-service", "benchmark-service", "capital-allocator", "capital-flow-service",
-        "config-service", "fees-service", "volatility-service", "seasonality-service", "oms-service", "override-service", "policy-service", "hitl-service",
-        "risk-service", "strategy-orchestrator", "secrets-service", "universe-service", "marketdata-ingestor", "kraken-ws-ingest", "aether-2-ui",
+        "auth-service", "account-service", "behavior-service", "advisor-service", "benchmark-service", "capital-allocator",
+        "capital-flow-service",
+        "config-service", "fees-service", "volatility-service", "seasonality-service", "oms-service", "override-service", "policy-service",
+        "hitl-service",
+        "risk-service", "strategy-orchestrator", "secrets-service", "universe-service", "marketdata-ingestor", "kraken-ws-ingest",
+        "aether-2-ui",
         "admin-platform", "safe-mode", "sim-mode", "sequencer", "kill-switch",
     ];
 
@@ -36,7 +39,8 @@ public sealed class StartUpTests
     [Test]
     public void Images_of_the_platform_are_known_and_no_others()
     {
-        Assert.That(Workloads, Is.All.Matches<string>(workload => AetherStandIn.Knows($"127.0.0.1:5000/aether/{workload}:v1@sha256:{new string('a', 64)}")));
+        Assert.That(Workloads, Is.All.Matches<string>(
+            workload => AetherStandIn.Knows($"127.0.0.1:5000/aether/{workload}:v1@sha256:{new string('a', 64)}")));
         Assert.That(AetherStandIn.Knows("docker.io/library/nginx:1.29"), Is.False);
     }
 
@@ -131,7 +135,8 @@ public sealed class StartUpTests
         var hardened = await stand.StartAsync("account-service");
 
         Assert.That(File.Exists(accounts.Start.RootDirectory + "/var/lib/aether/state/accounts/encryption.key"), Is.True);
-        Assert.That(File.Exists(allocator.Start.RootDirectory + "/app/.aether_state/capital_allocator/allocations.json"), Is.True, "it ignores AETHER_STATE_DIR");
+        Assert.That(File.Exists(allocator.Start.RootDirectory + "/app/.aether_state/capital_allocator/allocations.json"), Is.True,
+            "it ignores AETHER_STATE_DIR");
         Assert.That(Directory.EnumerateFileSystemEntries(hardened.Start.RootDirectory), Is.Empty);
     }
 
@@ -140,13 +145,15 @@ public sealed class StartUpTests
     {
         await using var stand = await Stand.CreateAsync();
         await stand.WithDatabaseAsync();
-        var pods = await Task.WhenAll(Workloads.Where(workload => workload != "aether-2-ui").Select(workload => stand.LaunchAsync(workload)));
+        var pods = await Task.WhenAll(
+            Workloads.Where(workload => workload != "aether-2-ui").Select(workload => stand.LaunchAsync(workload)));
         await Task.WhenAll(pods.Select(pod => pod.ListensAsync()));
 
         var documents = await Task.WhenAll(pods.Select(async pod => (await pod.GetAsync("/openapi.json", token: null)).Json));
 
         Assert.That(documents.Select(document => document["info"]!["title"]!.ToString()), Is.Unique);
         Assert.That(documents.Select(document => document["info"]!["version"]!.ToString()), Is.All.EqualTo("v2026.11.0"));
-        Assert.That(documents.SelectMany(document => document["paths"]!.AsObject().Select(path => path.Key)), Has.None.StartsWith("/internal"));
+        Assert.That(
+            documents.SelectMany(document => document["paths"]!.AsObject().Select(path => path.Key)), Has.None.StartsWith("/internal"));
     }
 }

@@ -156,7 +156,7 @@ public sealed class ObjectStoreTests
     public void Services_get_addresses_and_node_ports_of_their_own()
     {
         var made = Enumerable.Range(0, 20).Select(i => _store.Create("", "services", Json(
-            $$"""{"metadata":{"name":"s{{i}}","namespace":"test"},"spec":{"type":"NodePort","ports":[{"port":80}]}}"""))).ToList();
+            $$$$"""{"metadata":{"name":"s{{{{i}}}}","namespace":"test"},"spec":{"type":"NodePort","ports":[{"port":80}]}}"""))).ToList();
         Assert.That(made.Select(item => Text(item, "spec.clusterIP")).Distinct().Count(), Is.EqualTo(20), "cluster IPs");
         Assert.That(made.Select(item => Text(item, "spec.ports.0.nodePort")).Distinct().Count(), Is.EqualTo(20), "node ports");
     }

@@ -88,7 +88,7 @@ public sealed class PersistenceTests
         return store;
     }
 
-    private static JsonObject Map(string name) => TestCluster.Object($$"""{"metadata":{"name":"{{name}}","namespace":"test"}}""");
+    private static JsonObject Map(string name) => TestCluster.Object($$$$"""{"metadata":{"name":"{{{{name}}}}","namespace":"test"}}""");
 
     private static IEnumerable<string> Names(ObjectStore store) =>
         store.List("", "configmaps", "test").Select(item => item["metadata"]!["name"]!.GetValue<string>());

@@ -85,17 +85,17 @@ public sealed class ServerSideApplyTests
     [Test]
     public async Task List_elements_have_owners_by_their_keys()
     {
-        string Body(string image, string extra) => $$"""
+        string Body(string image) => $$$$"""
             {"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"keys"},"spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},
-             "spec":{"containers":[{"name":"web","image":"{{image}}","env":[{"name":"COLOR","value":"blue"}]}{{extra}}]}}}}
+             "spec":{"containers":[{"name":"web","image":"{{{{image}}}}","env":[{"name":"COLOR","value":"blue"}]}] } } } }
             """;
-        await _cluster.PatchAsync($"{Deployments}/keys?fieldManager=one", "apply", Body("x:1", ""));
+        await _cluster.PatchAsync($"{Deployments}/keys?fieldManager=one", "apply", Body("x:1"));
         var added = await _cluster.PatchAsync(
             $"{Deployments}/keys?fieldManager=two",
             "apply",
             """{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"keys"},"spec":{"template":{"spec":{"containers":[{"name":"side","image":"y:1"}]}}}}""");
         Assert.That(added.Json["spec"]!["template"]!["spec"]!["containers"]!.AsArray().Select(item => item!["name"]!.GetValue<string>()), Is.EqualTo(new[] { "web", "side" }));
-        var refused = await _cluster.PatchAsync($"{Deployments}/keys?fieldManager=two", "apply", Body("x:2", ""));
+        var refused = await _cluster.PatchAsync($"{Deployments}/keys?fieldManager=two", "apply", Body("x:2"));
         Assert.That(refused["message"], Is.EqualTo("Apply failed with 1 conflict: conflict with \"one\": .spec.template.spec.containers[name=\"web\"].image"));
         var dropped = await _cluster.PatchAsync(
             $"{Deployments}/keys?fieldManager=two",

@@ -52,23 +52,36 @@ internal sealed class TestCluster : IAsyncDisposable
 
     public HttpClient Client { get; }
 
-    public static async Task<TestCluster> StartAsync(NodeStreams? node = null, TimeProvider? time = null)
+    /// <param name="from">A directory whose objects the server begins with, as a server that was started again would.</param>
+    public static async Task<TestCluster> StartAsync(NodeStreams? node = null, string? from = null)
     {
         var directory = Directory.CreateTempSubdirectory("cluster-").FullName;
-        var store = new ObjectStore(time ?? TimeProvider.System, directory);
+        if (from is not null)
+        {
+            await using var source = new FileStream(Path.Combine(from, "objects.journal"), FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+            await using var target = File.Create(Path.Combine(directory, "objects.journal"));
+            await source.CopyToAsync(target);
+        }
+
+        var time = TimeProvider.System;
+        var store = new ObjectStore(time, directory);
         var options = new ApiServerOptions { Directory = directory, Node = node };
-        var server = await ApiServer.StartAsync(options, store, time ?? TimeProvider.System, CancellationToken.None);
+        var server = await ApiServer.StartAsync(options, store, time, CancellationToken.None);
         var cluster = new TestCluster(directory, store, server);
-        cluster.Store.Create("", "namespaces", Object("""{"metadata":{"name":"test"}}"""));
+        if (from is null)
+        {
+            cluster.Store.Create("", "namespaces", Object("""{"metadata":{"name":"test"}}"""));
+        }
+
         return cluster;
     }
 
     public static JsonObject Object(string json) => (JsonObject)JsonNode.Parse(json)!;
 
     /// <summary>A Deployment's JSON, as small as it may be.</summary>
-    public static string Deployment(string name, int replicas = 1) => $$"""
-        {"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"{{name}}"},"spec":{"replicas":{{replicas}},"selector":{"matchLabels":{"app":"{{name}}"}},
-         "template":{"metadata":{"labels":{"app":"{{name}}"}},"spec":{"containers":[{"name":"web","image":"rehearsal/web:1"}]}}}}
+    public static string Deployment(string name, int replicas = 1) => $$$$"""
+        {"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"{{{{name}}}}"},"spec":{"replicas":{{{{replicas}}}},"selector":{"matchLabels":{"app":"{{{{name}}}}"}},
+         "template":{"metadata":{"labels":{"app":"{{{{name}}}}"}},"spec":{"containers":[{"name":"web","image":"rehearsal/web:1"}]} } } }
         """;
 
     public HttpClient NewClient(string? token)
@@ -84,7 +97,14 @@ internal sealed class TestCluster : IAsyncDisposable
         return client;
     }
 
-    public X509ChainPolicy Trust()
+    /// <summary>Whether the server's own authority signed the certificate.</summary>
+    public bool Trusts(X509Certificate? certificate)
+    {
+        using var chain = new X509Chain { ChainPolicy = Trust() };
+        return certificate is X509Certificate2 whole && chain.Build(whole);
+    }
+
+    private X509ChainPolicy Trust()
     {
         var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
         policy.CustomTrustStore.Add(_authority);

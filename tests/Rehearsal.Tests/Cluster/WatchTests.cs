@@ -72,33 +72,9 @@ public sealed class WatchTests
     [Test]
     public async Task A_version_from_before_the_kept_history_is_expired()
     {
-        var directory = _cluster.DirectoryPath + "-old";
-        Directory.CreateDirectory(directory);
-        try
-        {
-            foreach (var file in new[] { "objects.journal" })
-            {
-                using var source = new FileStream(Path.Combine(_cluster.DirectoryPath, file), FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
-                using var target = File.Create(Path.Combine(directory, file));
-                await source.CopyToAsync(target);
-            }
-
-            using var store = new Rehearsal.Cluster.ObjectStore(TimeProvider.System, directory);
-            await using var restarted = await Rehearsal.Cluster.ApiServer.StartAsync(
-                new Rehearsal.Cluster.ApiServerOptions { Directory = directory, Token = _cluster.Server.Token }, store, TimeProvider.System, CancellationToken.None);
-            using var client = new HttpClient(new SocketsHttpHandler
-            {
-                SslOptions = { RemoteCertificateValidationCallback = (_, _, _, _) => true },
-            });
-            client.DefaultRequestHeaders.Authorization = new("Bearer", restarted.Token);
-            var text = await client.GetStringAsync(new Uri(restarted.Address, $"{Maps}?watch=true&resourceVersion=1"));
-            var happened = TestCluster.Object(text);
-            Assert.That((Reply.Read(happened, "type"), Reply.Read(happened, "object.code"), Reply.Read(happened, "object.reason")), Is.EqualTo(("ERROR", "410", "Expired")));
-        }
-        finally
-        {
-            Directory.Delete(directory, recursive: true);
-        }
+        await using var restarted = await TestCluster.StartAsync(from: _cluster.DirectoryPath);
+        var happened = (await restarted.GetAsync($"{Maps}?watch=true&resourceVersion=1")).Json;
+        Assert.That((Reply.Read(happened, "type"), Reply.Read(happened, "object.code"), Reply.Read(happened, "object.reason")), Is.EqualTo(("ERROR", "410", "Expired")));
     }
 
     [Test]

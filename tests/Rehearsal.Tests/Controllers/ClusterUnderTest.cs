@@ -96,14 +96,23 @@ internal sealed class ClusterUnderTest : IAsyncDisposable
 
     public JsonObject? Update(string resource, string name, Action<JsonObject> change) => Store.Update(Key(resource, name), change);
 
+    public void SetImage(string resource, string name, string image) =>
+        Update(resource, name, item => item["spec"]!["template"]!["spec"]!["containers"]![0]!["image"] = image);
+
     public void Delete(string resource, string name, DeletePropagation propagation = DeletePropagation.Background, int? grace = null) =>
         Store.Delete(Key(resource, name, resource == "namespaces" ? null : "test"), propagation, grace);
 
     public Task<JsonObject> UntilAsync(string resource, string name, string what, Func<JsonObject, bool> holds) =>
-        UntilAsync($"{resource} {name} {what}", () => Get(resource, name) is { } item && holds(item) ? item : null, () => Get(resource, name)?.ToJsonString());
+        UntilAsync(
+            $"{resource} {name} {what}",
+            () => Get(resource, name) is { } item && holds(item) ? item : null,
+            () => Get(resource, name)?.ToJsonString());
 
     public Task UntilGoneAsync(string resource, string name, string? @namespace = "test") =>
-        UntilAsync($"{resource} {name} gone", () => Get(resource, name, @namespace) is null ? "gone" : null, () => Get(resource, name, @namespace)?.ToJsonString());
+        UntilAsync(
+            $"{resource} {name} gone",
+            () => Get(resource, name, @namespace) is null ? "gone" : null,
+            () => Get(resource, name, @namespace)?.ToJsonString());
 
     public Task UntilAsync(string what, Func<bool> holds) => UntilAsync<string>(what, () => holds() ? "yes" : null, () => null);
 
@@ -121,8 +130,8 @@ internal sealed class ClusterUnderTest : IAsyncDisposable
 
             if (limit.IsCancellationRequested)
             {
-                throw new AssertionException(
-                    $"{what}: not within {Patience.TotalSeconds} s; last seen {seen() ?? "nothing"}; complaints: {string.Join(" | ", Complaints)}");
+                var complaints = string.Join(" | ", Complaints);
+                throw new AssertionException($"{what}: not within {Patience}; last seen {seen() ?? "nothing"}; complaints: {complaints}");
             }
 
             if (_time is FakeTimeProvider fake)
@@ -135,7 +144,16 @@ internal sealed class ClusterUnderTest : IAsyncDisposable
     }
 
     public Task<FakeContainer> ContainerAsync(string pod, string container = "web") =>
-        UntilAsync($"container {container} of {pod}", () => Containers.GetValueOrDefault((pod, container)), () => string.Join(", ", Containers.Keys));
+        UntilAsync(
+            $"container {container} of {pod}",
+            () => Containers.GetValueOrDefault((pod, container)),
+            () => string.Join(", ", Containers.Keys));
+
+    public Task<FakeContainer> JobContainerAsync(string job) =>
+        UntilAsync(
+            $"container of {job}",
+            () => Containers.FirstOrDefault(pair => pair.Key.Pod.StartsWith(job + "-", StringComparison.Ordinal)).Value,
+            () => null);
 
     public IReadOnlyList<string> Events(string about) => List("events")
         .Where(item => (string?)item["involvedObject"]!["name"] == about)

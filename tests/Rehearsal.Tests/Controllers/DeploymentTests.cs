@@ -45,12 +45,14 @@ public sealed class DeploymentTests
         using var watching = new CancellationTokenSource();
         var fewest = FewestAvailableAsync(cluster, watching.Token);
 
-        cluster.Update("deployments", "web", item => item["spec"]!["template"]!["spec"]!["containers"]![0]!["image"] = "test/web:2");
-        await cluster.UntilAsync("deployments", "web", "rolled out again", item => item.IsRolledOut() && item["metadata"]!["generation"]!.GetValue<int>() == 2);
+        cluster.SetImage("deployments", "web", "test/web:2");
+        await cluster.UntilAsync("deployments", "web", "rolled out again", item =>
+            item.IsRolledOut() && item["metadata"]!["generation"]!.GetValue<int>() == 2);
         await watching.CancelAsync();
 
         Assert.That(await fewest, Is.GreaterThanOrEqualTo(3), "maxUnavailable 25% of 3 is none");
-        await cluster.UntilAsync("only new pods", () => cluster.List("pods").All(pod => (string?)pod["spec"]!["containers"]![0]!["image"] == "test/web:2"));
+        await cluster.UntilAsync("only new pods", () =>
+            cluster.List("pods").All(pod => (string?)pod["spec"]!["containers"]![0]!["image"] == "test/web:2"));
         Assert.That(cluster.List("replicasets").Select(set => (int)set["spec"]!["replicas"]!).Order(), Is.EqualTo(new[] { 0, 3 }));
     }
 
@@ -61,10 +63,11 @@ public sealed class DeploymentTests
         cluster.Create(Manifests.Deployment("web", 1));
         await cluster.UntilAsync("deployments", "web", "rolled out", item => item.IsRolledOut());
         var first = cluster.List("replicasets").Single().Name();
-        cluster.Update("deployments", "web", item => item["spec"]!["template"]!["spec"]!["containers"]![0]!["image"] = "test/web:2");
-        await cluster.UntilAsync("deployments", "web", "at revision 2", item => item.IsRolledOut() && cluster.List("replicasets").Count == 2);
+        cluster.SetImage("deployments", "web", "test/web:2");
+        await cluster.UntilAsync("deployments", "web", "at revision 2", item =>
+            item.IsRolledOut() && cluster.List("replicasets").Count == 2);
 
-        cluster.Update("deployments", "web", item => item["spec"]!["template"]!["spec"]!["containers"]![0]!["image"] = "test/web:1");
+        cluster.SetImage("deployments", "web", "test/web:1");
         await cluster.UntilAsync("deployments", "web", "undone", item =>
             item.IsRolledOut() && (string?)item["metadata"]!["annotations"]!["deployment.kubernetes.io/revision"] == "3");
 
@@ -82,7 +85,7 @@ public sealed class DeploymentTests
         for (var release = 2; release <= 4; release++)
         {
             await cluster.UntilAsync("deployments", "web", "rolled out", item => item.IsRolledOut());
-            cluster.Update("deployments", "web", item => item["spec"]!["template"]!["spec"]!["containers"]![0]!["image"] = $"test/web:{release}");
+            cluster.SetImage("deployments", "web", $"test/web:{release}");
         }
 
         await cluster.UntilAsync("deployments", "web", "rolled out", item => item.IsRolledOut());
@@ -103,7 +106,7 @@ public sealed class DeploymentTests
             return Task.CompletedTask;
         };
 
-        cluster.Update("deployments", "web", item => item["spec"]!["template"]!["spec"]!["containers"]![0]!["image"] = "test/web:2");
+        cluster.SetImage("deployments", "web", "test/web:2");
         await cluster.UntilAsync("deployments", "web", "recreated", item => item.IsRolledOut() && cluster.List("replicasets").Count == 2);
 
         Assert.That(oldAlive, Is.Zero);
@@ -121,12 +124,15 @@ public sealed class DeploymentTests
         };
         cluster.Create(Manifests.Deployment("stuck", 1, extra: "\"progressDeadlineSeconds\":8,"));
 
-        var stuck = await cluster.UntilAsync("deployments", "stuck", "timed out", item => item.Condition("Progressing") == "False ProgressDeadlineExceeded");
+        var stuck = await cluster.UntilAsync("deployments", "stuck", "timed out", item =>
+            item.Condition("Progressing") == "False ProgressDeadlineExceeded");
 
         Assert.That(stuck.Condition("Available"), Is.EqualTo("False MinimumReplicasUnavailable"));
         var pod = cluster.List("pods").Single();
         Assert.That(pod.Condition("Ready"), Is.EqualTo("False ContainersNotReady"));
-        Assert.That(cluster.Events(pod.Name()), Has.Some.EqualTo("Warning Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 503"));
+        Assert.That(
+            cluster.Events(pod.Name()),
+            Has.Some.EqualTo("Warning Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 503"));
     }
 
     [Test]

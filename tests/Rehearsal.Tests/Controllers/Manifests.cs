@@ -5,16 +5,15 @@ namespace Rehearsal.Tests.Controllers;
 /// <summary>Small objects for the tests, and short ways to read them.</summary>
 internal static class Manifests
 {
-    public static string Deployment(string name, int replicas = 2, string image = "test/web:1", string extra = "", string probe = ReadyAtOnce, int grace = 1) => $$"""
+    public static string Deployment(string name, int replicas = 2, string image = "test/web:1", string extra = "") => $$"""
         { "kind": "Deployment", "apiVersion": "apps/v1",
           "metadata": { "name": "{{name}}", "namespace": "test", "labels": { "app": "{{name}}" } },
           "spec": { "replicas": {{replicas}}, {{extra}} "selector": { "matchLabels": { "app": "{{name}}" } },
             "template": { "metadata": { "labels": { "app": "{{name}}" } },
-              "spec": { "terminationGracePeriodSeconds": {{grace}},
-                "containers": [ { "name": "web", "image": "{{image}}", "ports": [ { "name": "http", "containerPort": 8000 } ] {{probe}} } ] } } } }
+              "spec": { "terminationGracePeriodSeconds": 1,
+                "containers": [ { "name": "web", "image": "{{image}}", "ports": [ { "name": "http", "containerPort": 8000 } ],
+                  "readinessProbe": { "httpGet": { "path": "/healthz", "port": "http" }, "periodSeconds": 1 } } ] } } } }
         """;
-
-    public const string ReadyAtOnce = """, "readinessProbe": { "httpGet": { "path": "/healthz", "port": "http" }, "periodSeconds": 1 }""";
 
     public static string Service(string name, string selector) => $$"""
         { "kind": "Service", "apiVersion": "v1", "metadata": { "name": "{{name}}", "namespace": "test" },
@@ -29,7 +28,8 @@ internal static class Manifests
     public static string Job(string name, string spec = "", string image = "test/job") => $$"""
         { "kind": "Job", "apiVersion": "batch/v1", "metadata": { "name": "{{name}}", "namespace": "test" },
           "spec": { {{spec}} "template": {
-            "spec": { "restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [ { "name": "web", "image": "{{image}}" } ] } } } }
+            "spec": { "restartPolicy": "Never", "terminationGracePeriodSeconds": 1,
+              "containers": [ { "name": "web", "image": "{{image}}" } ] } } } }
         """;
 
     public static string Secret(string name, string key, string value) => $$"""

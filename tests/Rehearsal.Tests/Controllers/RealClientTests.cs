@@ -1,10 +1,11 @@
 using System.Diagnostics;
+using System.Globalization;
 using Rehearsal.Cluster;
 using Rehearsal.Controllers;
 
 namespace Rehearsal.Tests.Controllers;
 
-/// <summary>The controllers behind the API server, judged by the real kubectl and helm; ignored where PATH and ROLLOUT_TOOLS lack them.</summary>
+/// <summary>The controllers behind the API server, judged by the real kubectl and helm; ignored where there are none.</summary>
 [Parallelizable(ParallelScope.All)]
 public sealed class RealClientTests
 {
@@ -74,7 +75,7 @@ public sealed class RealClientTests
 
         await world.RunAsync("helm upgrade --install shop shop --wait --timeout 60s");
         Assert.That(await world.RunAsync("kubectl logs job/prepare"), Is.EqualTo("prepared\n"));
-        var (code, _, error) = await world.TryAsync(["helm", "upgrade", "--install", "shop", "shop", "--wait", "--timeout", "60s", "--set", "exit=3,tag=2"]);
+        var (code, _, error) = await world.TryAsync("helm upgrade --install shop shop --wait --timeout 60s --set exit=3,tag=2".Split(' '));
         Assert.That(code, Is.EqualTo(1));
         Assert.That(error, Does.Contain("pre-upgrade hooks failed").And.Contain("Job Failed. failed: 1/1"));
         Assert.That(await world.RunAsync("kubectl get deployment shop -o jsonpath={..image}"), Is.EqualTo("test/web:1"));
@@ -91,7 +92,9 @@ public sealed class RealClientTests
         File.WriteAllText(world.PathOf("web.json"), Manifests.Deployment("web"));
         await world.RunAsync("kubectl apply -f web.json");
         await world.RunAsync("kubectl rollout status deployment/web --timeout=30s");
-        Assert.That(await world.RunAsync("kubectl get serviceaccount,configmap -o name"), Is.EqualTo("serviceaccount/default\nconfigmap/kube-root-ca.crt\n"));
+        Assert.That(
+            await world.RunAsync("kubectl get serviceaccount,configmap -o name"),
+            Is.EqualTo("serviceaccount/default\nconfigmap/kube-root-ca.crt\n"));
 
         await world.RunAsync("kubectl delete namespace test --timeout=30s");
 
@@ -117,13 +120,13 @@ public sealed class RealClientTests
             var cluster = ClusterUnderTest.Start();
             cluster.Behaviour["test/job"] = job =>
             {
-                var code = int.Parse(job.Start.Environment.GetValueOrDefault("EXIT", "0"), System.Globalization.CultureInfo.InvariantCulture);
+                var code = int.Parse(job.Start.Environment.GetValueOrDefault("EXIT", "0"), CultureInfo.InvariantCulture);
                 job.Start.Log("prepared");
                 job.Exit(code);
                 return Task.CompletedTask;
             };
-            var server = await ApiServer.StartAsync(
-                new ApiServerOptions { Directory = Path.Combine(directory, "api"), Node = cluster.Node }, cluster.Store, TimeProvider.System, default);
+            var options = new ApiServerOptions { Directory = Path.Combine(directory, "api"), Node = cluster.Node };
+            var server = await ApiServer.StartAsync(options, cluster.Store, TimeProvider.System, default);
             server.WriteKubeconfig(Path.Combine(directory, "kubeconfig"));
             return new RealClients(cluster, server, directory);
         }

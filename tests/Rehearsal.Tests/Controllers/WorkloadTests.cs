@@ -14,7 +14,7 @@ public sealed class WorkloadTests
         cluster.Create(Manifests.Job("smoke"));
         var running = await cluster.UntilAsync("jobs", "smoke", "active", item => item.Count("active") == 1);
         Assert.That(running["status"]!["startTime"], Is.Not.Null);
-        (await JobContainerAsync(cluster, "smoke")).Exit(0);
+        (await cluster.JobContainerAsync("smoke")).Exit(0);
 
         var job = await cluster.UntilAsync("jobs", "smoke", "complete", item => item.Condition("Complete") is not null);
 
@@ -54,7 +54,7 @@ public sealed class WorkloadTests
         var time = new FakeTimeProvider(Evening);
         await using var cluster = ClusterUnderTest.Start(time);
         cluster.Create(Manifests.Job("late", "\"activeDeadlineSeconds\": 60,"));
-        var container = await JobContainerAsync(cluster, "late");
+        var container = await cluster.JobContainerAsync("late");
 
         var job = await cluster.UntilAsync("jobs", "late", "failed", item => item.Condition("Failed") is not null);
 
@@ -69,7 +69,7 @@ public sealed class WorkloadTests
         var time = new FakeTimeProvider(Evening);
         await using var cluster = ClusterUnderTest.Start(time);
         cluster.Create(Manifests.Job("short", "\"ttlSecondsAfterFinished\": 30,"));
-        (await JobContainerAsync(cluster, "short")).Exit(0);
+        (await cluster.JobContainerAsync("short")).Exit(0);
 
         await cluster.UntilGoneAsync("jobs", "short");
         await cluster.UntilAsync("pods gone", () => cluster.List("pods").Count == 0);
@@ -106,18 +106,26 @@ public sealed class WorkloadTests
             { "kind": "StatefulSet", "apiVersion": "apps/v1", "metadata": { "name": "db", "namespace": "test" },
               "spec": { "replicas": 2, "serviceName": "db", "selector": { "matchLabels": { "app": "db" } },
                 "template": { "metadata": { "labels": { "app": "db" } },
-                  "spec": { "terminationGracePeriodSeconds": 1, "containers": [ { "name": "web", "image": "test/db:1", "volumeMounts": [ { "name": "data", "mountPath": "/data" } ] } ] } },
-                "volumeClaimTemplates": [ { "metadata": { "name": "data" }, "spec": { "accessModes": [ "ReadWriteOnce" ], "resources": { "requests": { "storage": "1Gi" } } } } ] } }
+                  "spec": { "terminationGracePeriodSeconds": 1, "containers": [
+                    { "name": "web", "image": "test/db:1", "volumeMounts": [ { "name": "data", "mountPath": "/data" } ] } ] } },
+                "volumeClaimTemplates": [ { "metadata": { "name": "data" },
+                  "spec": { "accessModes": [ "ReadWriteOnce" ], "resources": { "requests": { "storage": "1Gi" } } } } ] } }
             """);
-        await cluster.UntilAsync("statefulsets", "db", "ready", item => item.Count("readyReplicas") == 2 && item.Count("currentReplicas") == 2);
+        await cluster.UntilAsync("statefulsets", "db", "ready", item =>
+            item.Count("readyReplicas") == 2 && item.Count("currentReplicas") == 2);
         Assert.That(cluster.Starts.Select(start => start.PodName), Is.EqualTo(new[] { "db-0", "db-1" }));
-        Assert.That(cluster.List("persistentvolumeclaims").Select(claim => $"{claim.Name()} {claim.Phase()}"), Is.EqualTo(new[] { "data-db-0 Bound", "data-db-1 Bound" }));
+        Assert.That(
+            cluster.List("persistentvolumeclaims").Select(claim => $"{claim.Name()} {claim.Phase()}"),
+            Is.EqualTo(new[] { "data-db-0 Bound", "data-db-1 Bound" }));
 
-        cluster.Update("statefulsets", "db", item => item["spec"]!["template"]!["spec"]!["containers"]![0]!["image"] = "test/db:2");
+        cluster.SetImage("statefulsets", "db", "test/db:2");
         var set = await cluster.UntilAsync("statefulsets", "db", "updated", item =>
-            item["status"]!["observedGeneration"]!.GetValue<int>() == 2 && item.Count("updatedReplicas") == 2 && item.Count("readyReplicas") == 2 && (string?)item["status"]!["currentRevision"] == (string?)item["status"]!["updateRevision"]);
+            item.Count("observedGeneration") == 2 && item.Count("updatedReplicas") == 2 && item.Count("readyReplicas") == 2
+            && (string?)item["status"]!["currentRevision"] == (string?)item["status"]!["updateRevision"]);
 
-        Assert.That(cluster.Starts.Select(start => $"{start.PodName} {start.Image}").Skip(2), Is.EqualTo(new[] { "db-1 test/db:2", "db-0 test/db:2" }));
+        Assert.That(
+            cluster.Starts.Select(start => $"{start.PodName} {start.Image}").Skip(2),
+            Is.EqualTo(new[] { "db-1 test/db:2", "db-0 test/db:2" }));
         Assert.That(cluster.List("controllerrevisions").Select(revision => (int)revision["revision"]!).Order(), Is.EqualTo(new[] { 1, 2 }));
         Assert.That(set.Count("replicas"), Is.EqualTo(2));
     }
@@ -131,11 +139,13 @@ public sealed class WorkloadTests
               "spec": { "selector": { "matchLabels": { "app": "agent" } }, "template": { "metadata": { "labels": { "app": "agent" } },
                 "spec": { "terminationGracePeriodSeconds": 1, "containers": [ { "name": "web", "image": "test/agent:1" } ] } } } }
             """);
-        await cluster.UntilAsync("daemonsets", "agent", "available", item => item.Count("numberAvailable") == 1 && item.Count("desiredNumberScheduled") == 1);
+        await cluster.UntilAsync("daemonsets", "agent", "available", item =>
+            item.Count("numberAvailable") == 1 && item.Count("desiredNumberScheduled") == 1);
 
-        cluster.Update("daemonsets", "agent", item => item["spec"]!["template"]!["spec"]!["containers"]![0]!["image"] = "test/agent:2");
+        cluster.SetImage("daemonsets", "agent", "test/agent:2");
 
-        await cluster.UntilAsync("daemonsets", "agent", "updated", item => item.Count("updatedNumberScheduled") == 1 && item.Count("numberAvailable") == 1
+        await cluster.UntilAsync("daemonsets", "agent", "updated", item =>
+            item.Count("updatedNumberScheduled") == 1 && item.Count("numberAvailable") == 1
             && item["status"]!["observedGeneration"]!.GetValue<int>() == 2);
         await cluster.UntilAsync("one pod", () => cluster.List("pods").Count == 1);
         Assert.That(cluster.Starts.Last().Image, Is.EqualTo("test/agent:2"));
@@ -146,13 +156,22 @@ public sealed class WorkloadTests
     {
         await using var cluster = ClusterUnderTest.Start();
         cluster.Create(Manifests.Deployment("web", 3));
-        cluster.Create("""{"kind":"PodDisruptionBudget","apiVersion":"policy/v1","metadata":{"name":"web","namespace":"test"},"spec":{"maxUnavailable":1,"selector":{"matchLabels":{"app":"web"}}}}""");
-        cluster.Create("""{"kind":"HorizontalPodAutoscaler","apiVersion":"autoscaling/v2","metadata":{"name":"web","namespace":"test"},"spec":{"minReplicas":1,"maxReplicas":5,"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"web"}}}""");
+        cluster.Create("""
+            {"kind":"PodDisruptionBudget","apiVersion":"policy/v1","metadata":{"name":"web","namespace":"test"},
+             "spec":{"maxUnavailable":1,"selector":{"matchLabels":{"app":"web"}}}}
+            """);
+        cluster.Create("""
+            {"kind":"HorizontalPodAutoscaler","apiVersion":"autoscaling/v2","metadata":{"name":"web","namespace":"test"},
+             "spec":{"minReplicas":1,"maxReplicas":5,"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"web"}}}
+            """);
 
-        var budget = await cluster.UntilAsync("poddisruptionbudgets", "web", "with three healthy", item => item.Count("currentHealthy") == 3);
+        var budget = await cluster.UntilAsync("poddisruptionbudgets", "web", "with three healthy", item =>
+            item.Count("currentHealthy") == 3);
         await cluster.UntilAsync("horizontalpodautoscalers", "web", "counting", item => item.Count("currentReplicas") == 3);
 
-        Assert.That((budget.Count("expectedPods"), budget.Count("desiredHealthy"), budget.Count("disruptionsAllowed")), Is.EqualTo((3, 2, 1)));
+        Assert.That(
+            (budget.Count("expectedPods"), budget.Count("desiredHealthy"), budget.Count("disruptionsAllowed")),
+            Is.EqualTo((3, 2, 1)));
     }
 
     [Test]
@@ -170,7 +189,9 @@ public sealed class WorkloadTests
             Assert.That(cluster.Get("nodes", "rehearsal", null)!.Condition("Ready"), Is.EqualTo("True KubeletReady"));
             Assert.That((string?)pod["spec"]!["nodeName"], Is.EqualTo("rehearsal"));
             Assert.That(stuck.Condition("PodScheduled"), Is.EqualTo("False Unschedulable"));
-            Assert.That(cluster.Events("one").Select(item => item.Split(' ')[1]), Is.EquivalentTo(new[] { "Scheduled:", "Pulled:", "Created:", "Started:" }));
+            Assert.That(
+                cluster.Events("one").Select(item => item.Split(' ')[1]),
+                Is.EquivalentTo(new[] { "Scheduled:", "Pulled:", "Created:", "Started:" }));
         });
         cluster.Delete("pods", "elsewhere");
         await cluster.UntilGoneAsync("pods", "elsewhere");
@@ -184,19 +205,17 @@ public sealed class WorkloadTests
         cluster.Create("""
             { "kind": "StatefulSet", "apiVersion": "apps/v1", "metadata": { "name": "db", "namespace": "test" },
               "spec": { "replicas": 1, "serviceName": "db", "selector": { "matchLabels": { "app": "db" } },
-                "template": { "metadata": { "labels": { "app": "db" } }, "spec": { "containers": [ { "name": "web", "image": "test/db:1" } ] } } } }
+                "template": { "metadata": { "labels": { "app": "db" } },
+                  "spec": { "containers": [ { "name": "web", "image": "test/db:1" } ] } } } }
             """);
         await cluster.UntilAsync("the report", () => cluster.Events("db").Contains("Warning ReconcileError: pods \"db-0\" already exists"));
-        Assert.That(cluster.Complaints, Has.Some.Contains("statefulset-controller: statefulsets test/db:").And.Some.Contains("already exists"));
+        Assert.That(
+            cluster.Complaints,
+            Has.Some.Contains("statefulset-controller: statefulsets test/db:").And.Some.Contains("already exists"));
 
         cluster.Create(Manifests.Deployment("web", 1));
         await cluster.UntilAsync("deployments", "web", "rolled out all the same", item => item.IsRolledOut());
         cluster.Delete("pods", "db-0");
         await cluster.UntilAsync("statefulsets", "db", "ready after all", item => item.Count("readyReplicas") == 1);
     }
-
-    private static Task<FakeContainer> JobContainerAsync(ClusterUnderTest cluster, string job) => cluster.UntilAsync(
-        $"container of {job}",
-        () => cluster.Containers.FirstOrDefault(pair => pair.Key.Pod.StartsWith(job + "-", StringComparison.Ordinal)).Value,
-        () => null);
 }

@@ -16,7 +16,11 @@ namespace Rehearsal.Tests.World;
 public sealed class EdgeTests
 {
     private const string Oms = "oms.aether.example.com";
-    private const string Snippet = "more_set_headers \"X-Frame-Options: DENY\";\nmore_set_headers \"Content-Security-Policy: default-src 'self'; frame-ancestors 'none'\";\n";
+    private const string Snippet =
+        """
+        more_set_headers "X-Frame-Options: DENY";
+        more_set_headers "Content-Security-Policy: default-src 'self'; frame-ancestors 'none'";
+        """;
 
     private TestPlace _place = null!;
     private TinyCluster _cluster = null!;
@@ -44,7 +48,9 @@ public sealed class EdgeTests
         PutCertificate("oms-tls", Oms);
         _cluster.Put("ingresses", "aether-blue", "oms", Ingress("nginx-blue", Oms, "oms-tls", Snippet));
         _edge = await Edge.StartAsync(
-            _place.LivePlace, new EdgeOptions("blue", "nginx-blue", IPAddress.Parse("127.20.0.10"), _clusterClient), CancellationToken.None);
+            _place.LivePlace,
+            new EdgeOptions("blue", "nginx-blue", IPAddress.Parse("127.20.0.10"), _clusterClient),
+            CancellationToken.None);
         await UntilAsync(() => _edge.Serves(Oms), "the Ingress is served");
     }
 
@@ -148,7 +154,8 @@ public sealed class EdgeTests
     public async Task Plain_HTTP_is_redirected()
     {
         using var client = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false, UseProxy = false });
-        using var request = new HttpRequestMessage(HttpMethod.Get, $"http://127.20.0.10:{_edge.HttpPort}/metrics?x=1") { Headers = { Host = Oms } };
+        using var request = new HttpRequestMessage(HttpMethod.Get, $"http://127.20.0.10:{_edge.HttpPort}/metrics?x=1");
+        request.Headers.Host = Oms;
         using var answer = await client.SendAsync(request);
         Assert.That(answer.StatusCode, Is.EqualTo(HttpStatusCode.PermanentRedirect));
         Assert.That(answer.Headers.Location!.ToString(), Is.EqualTo($"https://{Oms}:{_edge.HttpsPort}/metrics?x=1"));

@@ -67,7 +67,9 @@ public sealed class LinodeApiTests
     {
         var zone = await ZoneAsync();
         var either = await SendAsync(
-            HttpMethod.Get, $"domains/{zone}/records", filter: """{"+or":[{"name":"oms"},{"name":"risk"}],"type":"A","+order_by":"name","+order":"desc"}""");
+            HttpMethod.Get,
+            $"domains/{zone}/records",
+            filter: """{"+or":[{"name":"oms"},{"name":"risk"}],"type":"A","+order_by":"name","+order":"desc"}""");
         Assert.That(either.Body["data"]!.AsArray().Select(record => (string?)record!["name"]), Is.EqualTo(new[] { "risk", "oms" }));
     }
 
@@ -103,10 +105,14 @@ public sealed class LinodeApiTests
     {
         var zone = await ZoneAsync();
         var made = await SendAsync(
-            HttpMethod.Post, $"domains/{zone}/records", new JsonObject { ["type"] = "A", ["name"] = "live.aether.example.com", ["target"] = "192.0.2.1" });
+            HttpMethod.Post,
+            $"domains/{zone}/records",
+            new JsonObject { ["type"] = "A", ["name"] = "live.aether.example.com", ["target"] = "192.0.2.1" });
         Assert.That((string?)made.Body["name"], Is.EqualTo("live"));
         var refused = await SendAsync(
-            HttpMethod.Post, $"domains/{zone}/records", new JsonObject { ["type"] = "CNAME", ["name"] = "oms", ["target"] = "live.aether.example.com" });
+            HttpMethod.Post,
+            $"domains/{zone}/records",
+            new JsonObject { ["type"] = "CNAME", ["name"] = "oms", ["target"] = "live.aether.example.com" });
         Assert.That(refused.Status, Is.EqualTo(HttpStatusCode.BadRequest));
     }
 
@@ -115,7 +121,9 @@ public sealed class LinodeApiTests
     {
         var zone = await ZoneAsync();
         var refused = await SendAsync(
-            HttpMethod.Post, $"domains/{zone}/records", new JsonObject { ["type"] = "A", ["name"] = new string('x', 101), ["target"] = "nonsense" });
+            HttpMethod.Post,
+            $"domains/{zone}/records",
+            new JsonObject { ["type"] = "A", ["name"] = new string('x', 101), ["target"] = "nonsense" });
         Assert.That(
             refused.Body["errors"]!.AsArray().Select(error => (string?)error!["field"]), Is.EquivalentTo(new[] { "name", "target" }));
     }

@@ -24,7 +24,9 @@ public sealed class NameServerTests
         _place = new TestPlace();
         var place = _place.Place;
         _linode = await LinodeApi.StartAsync(
-            place, new LinodeOptions(Token, "aether.example.com", ["oms", "auth", "a.deep"], IPAddress.Parse("192.0.2.10")), CancellationToken.None);
+            place,
+            new LinodeOptions(Token, "aether.example.com", ["oms", "auth", "a.deep"], IPAddress.Parse("192.0.2.10")),
+            CancellationToken.None);
         _first = NameServer.Start(place, "ns1", _linode);
         _second = NameServer.Start(place, "ns2", _linode);
     }

@@ -97,7 +97,12 @@ public sealed class RedisDoubleTests
     {
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         await socket.ConnectAsync(_redis.Address);
-        var bytes = Encoding.ASCII.GetBytes("*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5\r\nline\n\r\n*2\r\n$3\r\nGET\r\n$1\r\na\r\nPING\r\n*1\r\n$5\r\nNOPE!\r\n");
+        var bytes = Encoding.ASCII.GetBytes(
+            "*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n" +
+            "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5\r\nline\n\r\n" +
+            "*2\r\n$3\r\nGET\r\n$1\r\na\r\n" +
+            "PING\r\n" +
+            "*1\r\n$5\r\nNOPE!\r\n");
         foreach (var piece in bytes.Chunk(7))
         {
             await socket.SendAsync(piece);

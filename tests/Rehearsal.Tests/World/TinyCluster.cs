@@ -117,7 +117,7 @@ internal sealed class TinyCluster : IAsyncDisposable
                 {
                     ["metadata"] = new JsonObject { ["resourceVersion"] = _version.ToString(
                         System.Globalization.CultureInfo.InvariantCulture) },
-                    ["items"] = new JsonArray([.. _objects.Where(entry => entry.Key.StartsWith(kind + "/", StringComparison.Ordinal)).Select(entry => entry.Value.DeepClone())]),
+                    ["items"] = new JsonArray([.. OfKind(kind).Select(item => item.DeepClone())]),
                 }.ToJsonString();
             }
 
@@ -129,7 +129,7 @@ internal sealed class TinyCluster : IAsyncDisposable
         lock (_lock)
         {
             var since = long.Parse(context.Request.Query["resourceVersion"]!, System.Globalization.CultureInfo.InvariantCulture);
-            foreach (var (_, missed) in _objects.Where(entry => entry.Key.StartsWith(kind + "/", StringComparison.Ordinal) && Version(entry.Value) > since))
+            foreach (var missed in OfKind(kind).Where(item => Version(item) > since))
             {
                 watch.Writer.TryWrite(new JsonObject { ["type"] = "ADDED", ["object"] = missed.DeepClone() }.ToJsonString());
             }
@@ -150,6 +150,11 @@ internal sealed class TinyCluster : IAsyncDisposable
         {
             // The watcher left.
         }
+    }
+
+    private IEnumerable<JsonObject> OfKind(string kind)
+    {
+        return _objects.Where(entry => entry.Key.StartsWith(kind + "/", StringComparison.Ordinal)).Select(entry => entry.Value);
     }
 
     private static long Version(JsonObject body)

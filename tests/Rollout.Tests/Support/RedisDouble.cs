@@ -8,6 +8,9 @@ namespace Rollout.Tests.Support;
 /// <summary>As much of Redis (RESP2, with a password) as reading and writing strings needs.</summary>
 internal sealed class RedisDouble : IAsyncDisposable
 {
+    // One byte a character: clients echo random bytes to see that nothing is changed on the way.
+    private static readonly Encoding Wire = Encoding.Latin1;
+
     private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
     private readonly CancellationTokenSource _stop = new();
     private readonly ConcurrentBag<Task> _clients = [];
@@ -34,11 +37,15 @@ internal sealed class RedisDouble : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        if (_stop.IsCancellationRequested)
+        {
+            return;
+        }
+
         await _stop.CancelAsync();
         _listener.Stop();
         await _accepting;
         await Task.WhenAll(_clients);
-        _stop.Dispose();
     }
 
     private async Task AcceptAsync()
@@ -70,6 +77,7 @@ internal sealed class RedisDouble : IAsyncDisposable
                     var reply = command[0].ToUpperInvariant() switch
                     {
                         "AUTH" => (known = command[^1] == _password) ? "+OK\r\n" : "-WRONGPASS invalid username-password pair or user is disabled.\r\n",
+                        "HELLO" => "-ERR unknown command 'HELLO'\r\n",
                         _ when !known => "-NOAUTH Authentication required.\r\n",
                         "SELECT" => (database = int.Parse(command[1], System.Globalization.CultureInfo.InvariantCulture)) >= 0 ? "+OK\r\n" : "",
                         "PING" => "+PONG\r\n",
@@ -81,7 +89,7 @@ internal sealed class RedisDouble : IAsyncDisposable
                         "SET" => Set(database, command[1], command[2]),
                         _ => $"-ERR unknown command '{command[0]}'\r\n",
                     };
-                    await stream.WriteAsync(Encoding.UTF8.GetBytes(reply), _stop.Token);
+                    await stream.WriteAsync(Wire.GetBytes(reply), _stop.Token);
                 }
             }
             catch (Exception exception) when (exception is IOException or OperationCanceledException)
@@ -91,7 +99,7 @@ internal sealed class RedisDouble : IAsyncDisposable
         }
     }
 
-    private static string Bulk(string text) => $"${Encoding.UTF8.GetByteCount(text)}\r\n{text}\r\n";
+    private static string Bulk(string text) => $"${Wire.GetByteCount(text)}\r\n{text}\r\n";
 
     private string Set(int database, string key, string value)
     {
@@ -116,7 +124,7 @@ internal sealed class RedisDouble : IAsyncDisposable
             var length = int.Parse((await ReadLineAsync(stream))![1..], System.Globalization.CultureInfo.InvariantCulture);
             var bytes = new byte[length + 2];
             await stream.ReadExactlyAsync(bytes, _stop.Token);
-            command.Add(Encoding.UTF8.GetString(bytes, 0, length));
+            command.Add(Wire.GetString(bytes, 0, length));
         }
 
         return command;

@@ -25,7 +25,9 @@ internal sealed class AuditTrail(Pod pod) : IDisposable
     public static string IsoTime(DateTimeOffset instant)
     {
         var micros = instant.ToUniversalTime();
-        var format = micros.Ticks % TimeSpan.TicksPerSecond / 10 == 0 ? "yyyy-MM-dd'T'HH:mm:ss'+00:00'" : "yyyy-MM-dd'T'HH:mm:ss.ffffff'+00:00'";
+        var format = micros.Ticks % TimeSpan.TicksPerSecond / 10 == 0
+            ? "yyyy-MM-dd'T'HH:mm:ss'+00:00'"
+            : "yyyy-MM-dd'T'HH:mm:ss.ffffff'+00:00'";
         return micros.ToString(format, CultureInfo.InvariantCulture);
     }
 
@@ -62,7 +64,8 @@ internal sealed class AuditTrail(Pod pod) : IDisposable
             await AppendAsync(entry, hash, ct);
             await InsertAsync(entry, now, ct);
         }
-        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or NpgsqlException or InvalidOperationException)
+        catch (Exception failure)
+            when (failure is IOException or UnauthorizedAccessException or NpgsqlException or InvalidOperationException)
         {
             pod.Log($"ERROR:    Failed to write audit log entry: {failure.Message}");
         }
@@ -73,7 +76,8 @@ internal sealed class AuditTrail(Pod pod) : IDisposable
     }
 
     /// <summary>Trail B, in the account's schema; in process memory, and so lost with the process, when the database fails.</summary>
-    public async Task RecordForAccountAsync(string account, string actor, string action, string target, JsonObject payload, CancellationToken ct)
+    public async Task RecordForAccountAsync(
+        string account, string actor, string action, string target, JsonObject payload, CancellationToken ct)
     {
         var id = Guid.NewGuid().ToString();
         var entry = new JsonObject

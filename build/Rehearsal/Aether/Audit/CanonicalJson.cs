@@ -5,7 +5,9 @@ using System.Text.Json.Nodes;
 
 namespace Rehearsal.Aether.Audit;
 
-/// <summary>JSON as Python's <c>json.dumps(value, sort_keys=True, separators=(",", ":"))</c> writes it, which the audit hashes are over.</summary>
+/// <summary>
+/// JSON as Python's <c>json.dumps(value, sort_keys=True, separators=(",", ":"))</c> writes it, which the audit hashes are over.
+/// </summary>
 internal static class CanonicalJson
 {
     public static string Write(JsonNode? node)

@@ -77,7 +77,8 @@ internal sealed class HttpHub : IAsyncDisposable
         public async Task ProcessRequestAsync(HttpContext context)
         {
             // A feature of the connection: Kestrel looks there for what the request itself does not have.
-            var binding = context.Features.Get<HttpBinding>() ?? throw new InvalidOperationException("a connection that belongs to no binding");
+            var binding = context.Features.Get<HttpBinding>()
+                ?? throw new InvalidOperationException("a connection that belongs to no binding");
             await binding.HandleAsync(context);
         }
 

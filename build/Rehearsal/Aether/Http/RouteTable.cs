@@ -54,10 +54,10 @@ internal sealed class RouteTable
         var schemas = new JsonObject();
         foreach (var route in _routes.Where(route => route.Documented))
         {
+            var words = route.Segments.Select(segment => segment.Trim('{', '}')).Prepend(route.Method.ToLowerInvariant());
             var operation = new JsonObject
             {
-                ["operationId"] = $"{route.Method}{route.Template}".ToLowerInvariant().Replace('/', '_').Replace("{", "", StringComparison.Ordinal)
-                    .Replace("}", "", StringComparison.Ordinal),
+                ["operationId"] = string.Join('_', words),
                 ["responses"] = new JsonObject { ["200"] = new JsonObject { ["description"] = "Successful Response" } },
             };
             var parameters = new JsonArray();
@@ -80,13 +80,11 @@ internal sealed class RouteTable
             if (route.Body is { } body)
             {
                 schemas[body.Name] = body.ToJson();
+                var schema = new JsonObject { ["$ref"] = $"#/components/schemas/{body.Name}" };
                 operation["requestBody"] = new JsonObject
                 {
                     ["required"] = true,
-                    ["content"] = new JsonObject
-                    {
-                        ["application/json"] = new JsonObject { ["schema"] = new JsonObject { ["$ref"] = $"#/components/schemas/{body.Name}" } },
-                    },
+                    ["content"] = new JsonObject { ["application/json"] = new JsonObject { ["schema"] = schema } },
                 };
             }
 

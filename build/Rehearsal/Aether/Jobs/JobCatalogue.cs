@@ -19,7 +19,8 @@ internal static class JobCatalogue
     private static async Task<int> RunAsync(Pod pod, Func<Pod, CancellationToken, Task<int>> job, CancellationToken ct)
     {
         // The images are Debian-slim: /bin/sh is dash, and the chart's scripts begin with an option it does not have.
-        if (pod.Start.Command is [.., "/bin/sh", "-c"] or ["/bin/sh", ..] && pod.Start.Args.Any(arg => arg.Contains("-euo pipefail", StringComparison.Ordinal)))
+        if (pod.Start.Command is [.., "/bin/sh", "-c"] or ["/bin/sh", ..]
+            && pod.Start.Args.Any(arg => arg.Contains("-euo pipefail", StringComparison.Ordinal)))
         {
             pod.Log("/bin/sh: 1: set: Illegal option -o pipefail");
             return 2;
@@ -28,7 +29,10 @@ internal static class JobCatalogue
         return await job(pod, ct);
     }
 
-    /// <summary>Both trees, each revision with its mark in one transaction, then the release manifests. Fault <c>migration-fails</c> strikes between the trees.</summary>
+    /// <summary>
+    /// Both trees, each revision with its mark in one transaction, then the release manifests. Fault <c>migration-fails</c> strikes
+    /// between the trees.
+    /// </summary>
     private static async Task<int> MigrateAsync(Pod pod, CancellationToken ct)
     {
         if (pod.Env("DATABASE_URL", "TIMESCALE_DSN") is not { } dsn)

@@ -7,7 +7,9 @@ internal sealed record Revision(string Id, string? Down, string Statements);
 /// <summary>One Alembic tree of the checkout, from its first revision to its head.</summary>
 internal sealed partial record MigrationTree(string Name, IReadOnlyList<Revision> Revisions)
 {
-    /// <summary>Both trees, in the order in which the platform applies them; they share the table <c>alembic_version</c>, one row each.</summary>
+    /// <summary>
+    /// Both trees, in the order in which the platform applies them; they share the table <c>alembic_version</c>, one row each.
+    /// </summary>
     public static readonly IReadOnlyList<MigrationTree> All = [Read("data/migrations"), Read("data/alembic")];
 
     public string Head => Revisions[^1].Id;

@@ -9,7 +9,15 @@ namespace Rehearsal.Aether.Metrics;
 
 /// <summary>One finished server span, <c>SERVICE.request</c>.</summary>
 internal sealed record Span(
-    string Service, string TraceId, string? ParentId, string RequestId, string Method, string Url, int Status, DateTimeOffset Start, TimeSpan Duration);
+    string Service,
+    string TraceId,
+    string? ParentId,
+    string RequestId,
+    string Method,
+    string Url,
+    int Status,
+    DateTimeOffset Start,
+    TimeSpan Duration);
 
 /// <summary>
 /// Sends spans as OTLP/HTTP JSON, batched once a second per endpoint. The endpoint is used verbatim, as the platform hands it

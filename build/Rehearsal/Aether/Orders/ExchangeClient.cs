@@ -87,9 +87,11 @@ internal sealed class ExchangeClient
                 throw new ExchangeException("rejected", errors[0]!.ToString());
             }
 
-            return said?["result"]?.DeepClone() as JsonObject ?? throw new ExchangeException("malformed", $"the exchange answered {(int)answer.StatusCode}");
+            return said?["result"]?.DeepClone() as JsonObject
+                ?? throw new ExchangeException("malformed", $"the exchange answered {(int)answer.StatusCode}");
         }
-        catch (Exception failure) when (failure is HttpRequestException or JsonException or OperationCanceledException && !ct.IsCancellationRequested)
+        catch (Exception failure)
+            when (failure is HttpRequestException or JsonException || (failure is OperationCanceledException && !ct.IsCancellationRequested))
         {
             throw new ExchangeException(failure is OperationCanceledException ? "timeout" : "unreachable", failure.Message);
         }
@@ -101,7 +103,8 @@ internal sealed class ExchangeClient
     /// </summary>
     private string? ReadKey(string account)
     {
-        var path = _pod.Env($"AETHER_{account.ToUpperInvariant()}_KRAKEN_SECRET_PATH") ?? $"/var/run/aether/kraken/{account}/credentials.json";
+        var path = _pod.Env($"AETHER_{account.ToUpperInvariant()}_KRAKEN_SECRET_PATH")
+            ?? $"/var/run/aether/kraken/{account}/credentials.json";
         var file = _pod.HostPath(path);
         if (!File.Exists(file))
         {
@@ -111,7 +114,8 @@ internal sealed class ExchangeClient
         try
         {
             var credentials = JsonNode.Parse(File.ReadAllText(file));
-            if (credentials?["api_key"]?.GetValue<string>() is { Length: > 0 } key && credentials["api_secret"]?.GetValue<string>() is { Length: > 0 })
+            if (credentials?["api_key"]?.GetValue<string>() is { Length: > 0 } key
+                && credentials["api_secret"]?.GetValue<string>() is { Length: > 0 })
             {
                 return key;
             }

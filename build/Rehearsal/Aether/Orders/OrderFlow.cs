@@ -114,8 +114,9 @@ internal sealed class OrderFlow(Pod pod, ExchangeClient exchange, TradingSwitche
             Record(account, order, id, order.Type == "limit" ? "open" : "filled", number, simulated: false);
             if (pod.TraceEndpoint is { } traces && number % TracedEvery == 0)
             {
-                pod.World.Spans.Export(traces, new Span(
-                    pod.Workload, Guid.NewGuid().ToString("N"), null, order.ClientId, "POST", "http://oms-service/oms/place", 200, start, elapsed));
+                var trace = Guid.NewGuid().ToString("N");
+                const string url = "http://oms-service/oms/place";
+                pod.World.Spans.Export(traces, new Span(pod.Workload, trace, null, order.ClientId, "POST", url, 200, start, elapsed));
             }
 
             return id;
@@ -132,7 +133,7 @@ internal sealed class OrderFlow(Pod pod, ExchangeClient exchange, TradingSwitche
         try
         {
             await exchange.CancelOrderAsync(account, orderId, ct);
-            _unrecorded.Enqueue(new Recorded(account, new OrderRecord(orderId, "", "", "", 0, 0, "cancelled"), Ack: true, Simulated: false));
+            _unrecorded.Enqueue(new Recorded(account, OrderRecord.Cancelled(orderId), Ack: true, Simulated: false));
         }
         catch (ExchangeException failure)
         {
@@ -140,7 +141,9 @@ internal sealed class OrderFlow(Pod pod, ExchangeClient exchange, TradingSwitche
         }
     }
 
-    /// <summary>Every resting order goes into the account's history, of the filled ones one in ten: a rehearsal lasts longer than its disk.</summary>
+    /// <summary>
+    /// Every resting order goes into the account's history, of the filled ones one in ten: a rehearsal lasts longer than its disk.
+    /// </summary>
     private void Record(string account, NewOrder order, string id, string status, long number, bool simulated)
     {
         if (status == "open" || number % RecordedEvery == 0)
@@ -162,7 +165,8 @@ internal sealed class OrderFlow(Pod pod, ExchangeClient exchange, TradingSwitche
                 records.Add(record);
             }
 
-            foreach (var group in records.GroupBy(record => (record.Account, record.Simulated)).Where(group => store.Configured(group.Key.Account)))
+            var groups = records.Where(record => store.Configured(record.Account)).GroupBy(record => (record.Account, record.Simulated));
+            foreach (var group in groups)
             {
                 try
                 {

@@ -8,7 +8,8 @@ namespace Rehearsal.Aether.Orders;
 
 /// <summary>
 /// Whether an OMS process may send real orders for an account: simulation mode, looked up at most every two seconds, and
-/// safe mode only where <c>OMS_OBEYS_SAFE_MODE</c> is set, for on the platform nothing reads that flag. A store that fails leaves the last known answer.
+/// safe mode only where <c>OMS_OBEYS_SAFE_MODE</c> is set, for on the platform nothing reads that flag. A store that fails leaves the
+/// last known answer.
 /// </summary>
 internal sealed class TradingSwitches(Pod pod) : IDisposable
 {
@@ -66,7 +67,8 @@ internal sealed class TradingSwitches(Pod pod) : IDisposable
 
             _lookedAt = now;
         }
-        catch (Exception failure) when (failure is NpgsqlException or RedisException or RedisTimeoutException or JsonException or InvalidOperationException)
+        catch (Exception failure)
+            when (failure is NpgsqlException or RedisException or RedisTimeoutException or JsonException or InvalidOperationException)
         {
             _lookedAt = pod.Time.GetTimestamp();
             pod.Log($"WARNING:  trading switches could not be read, keeping the last known: {failure.Message}");

@@ -114,7 +114,7 @@ internal sealed class AdminService(Pod pod) : AetherService(pod)
         }
 
         if (administrator.MfaSecret.Length > 0
-            && (call.Text("mfa_code") is not { } code || !AdministratorStore.VerifyCode(administrator.MfaSecret, code, Pod.Time.GetUtcNow())))
+            && !AdministratorStore.VerifyCode(administrator.MfaSecret, call.Text("mfa_code") ?? "", Pod.Time.GetUtcNow()))
         {
             throw new Refusal(401, "mfa_required");
         }

@@ -46,4 +46,10 @@ internal abstract class AetherService(Pod pod)
 /// <param name="Healthz">Has <c>/healthz</c>; the services without one answer it with 404.</param>
 /// <param name="Metrics">Serves <c>/metrics</c> and echoes <c>x-request-id</c>.</param>
 internal sealed record Workload(
-    string Name, string Title, Func<Pod, AetherService> Create, bool Healthz = false, bool Readyz = false, bool Metrics = false, int Port = 8000);
+    string Name,
+    string Title,
+    Func<Pod, AetherService> Create,
+    bool Healthz = false,
+    bool Readyz = false,
+    bool Metrics = false,
+    int Port = 8000);

@@ -69,7 +69,9 @@ internal sealed class HealthReport(Pod pod, AetherService service)
         }
     }
 
-    /// <summary>Fault <c>health-error</c>: <c>SLOT:WORKLOAD</c>, with a third part <c>flap</c> sick and well in turns of five seconds.</summary>
+    /// <summary>
+    /// Fault <c>health-error</c>: <c>SLOT:WORKLOAD</c>, with a third part <c>flap</c> sick and well in turns of five seconds.
+    /// </summary>
     private string? Injected()
     {
         if (!pod.Struck("health-error"))

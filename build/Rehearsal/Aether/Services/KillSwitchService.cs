@@ -16,7 +16,8 @@ internal sealed class KillSwitchService(Pod pod) : AetherService(pod), IDisposab
     private readonly AuditTrail _audit = new(pod);
     private readonly Lock _lock = new();
     private readonly List<JsonObject> _events = [];
-    private readonly Metric _state = pod.Metrics.Gauge("kill_switch_state", "1 while the kill switch of the account is engaged.", "account_id");
+    private readonly Metric _state = pod.Metrics.Gauge(
+        "kill_switch_state", "1 while the kill switch of the account is engaged.", "account_id");
     private readonly Metric _response = pod.Metrics.Histogram(
         "kill_switch_response_seconds", "Time to engage the kill switch.", MetricRegistry.Seconds, "status");
 
@@ -79,7 +80,8 @@ internal sealed class KillSwitchService(Pod pod) : AetherService(pod), IDisposab
 
         lock (_lock)
         {
-            var asked = _events.Where(item => call.Query("account_id") is not { } account || item["account_id"]!.GetValue<string>() == account);
+            var asked = _events.Where(
+                item => call.Query("account_id") is not { } account || item["account_id"]!.GetValue<string>() == account);
             return Answer.Ok(new JsonArray([.. asked.Take(limit).Select(item => item.DeepClone())]));
         }
     }
@@ -95,7 +97,8 @@ internal sealed class KillSwitchService(Pod pod) : AetherService(pod), IDisposab
             using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(2), Pod.Time);
             try
             {
-                using var answer = await Pod.World.Http.PostAsync(new Uri(webhook), new StringContent(happened.ToJsonString()), patience.Token);
+                using var alarm = new StringContent(happened.ToJsonString());
+                using var answer = await Pod.World.Http.PostAsync(new Uri(webhook), alarm, patience.Token);
                 (answer.IsSuccessStatusCode ? sent : failed).Add("webhook");
             }
             catch (Exception failure) when (failure is HttpRequestException or OperationCanceledException)

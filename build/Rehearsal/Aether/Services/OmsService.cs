@@ -10,7 +10,8 @@ namespace Rehearsal.Aether.Services;
 
 /// <summary>
 /// The order management system. By default the program <c>services/oms/oms_service.py</c>, which honours simulation mode; with
-/// <c>OMS_PROGRAM=main</c> its sibling <c>services/oms/main.py</c>, which ignores it. Neither asks safe mode. Which one runs, only <c>/openapi.json</c> tells.
+/// <c>OMS_PROGRAM=main</c> its sibling <c>services/oms/main.py</c>, which ignores it. Neither asks safe mode. Which one runs, only
+/// <c>/openapi.json</c> tells.
 /// </summary>
 internal sealed class OmsService : AetherService, IDisposable
 {
@@ -64,7 +65,7 @@ internal sealed class OmsService : AetherService, IDisposable
         routes.Get("/oms/accounts/{account_id}/balances", BalancesAsync);
         routes.Get("/oms/accounts/{account_id}/trades", TradesAsync);
         routes.Get("/internal/flow", _ => Answer.Ok(new JsonObject { ["sent"] = _flow.Sent }), documented: false);
-        routes.Post("/internal/orders/cancel", new BodySchema("CancelOrders", new("account_id", "string"), new("order_ids", "array")), CancelManyAsync, documented: false);
+        routes.Post("/internal/orders/cancel", OmsBodies.CancelMany, CancelManyAsync, documented: false);
         if (_main)
         {
             routes.Post("/oms/place", OmsBodies.Main, PlaceMainAsync);
@@ -73,14 +74,19 @@ internal sealed class OmsService : AetherService, IDisposable
 
         routes.Post("/oms/place", OmsBodies.Service, PlaceAsync);
         routes.Post("/oms/cancel", OmsBodies.Cancel, CancelAsync);
-        routes.Get("/oms/warm_start/status", _ => Answer.Ok(new JsonObject { ["status"] = "complete", ["orders_reconciled"] = _flow.Sent }));
+        routes.Get(
+            "/oms/warm_start/status", _ => Answer.Ok(new JsonObject { ["status"] = "complete", ["orders_reconciled"] = _flow.Sent }));
         routes.Get("/oms/routing/status", _ => Answer.Ok(new JsonObject
         {
             ["venue"] = "kraken",
             ["accounts"] = Strings(_exchange.Accounts),
             ["transport"] = "rest",
         }));
-        routes.Get("/oms/rate_limits/status", _ => Answer.Ok(new JsonObject { ["accounts"] = Strings(_exchange.Accounts), ["throttled"] = false }));
+        routes.Get("/oms/rate_limits/status", _ => Answer.Ok(new JsonObject
+        {
+            ["accounts"] = Strings(_exchange.Accounts),
+            ["throttled"] = false,
+        }));
     }
 
     public void Dispose()
@@ -289,7 +295,13 @@ internal sealed class OmsService : AetherService, IDisposable
             throw new Refusal(409, "Order is no longer open");
         }
 
-        var result = new JsonObject { ["account_id"] = session.Account, ["client_id"] = clientId, ["exchange_order_id"] = id, ["status"] = "cancelled" };
+        var result = new JsonObject
+        {
+            ["account_id"] = session.Account,
+            ["client_id"] = clientId,
+            ["exchange_order_id"] = id,
+            ["status"] = "cancelled",
+        };
         await AuditAsync(session.Account, "oms.order.cancelled", clientId, result);
         return Answer.Ok(result);
     }
@@ -314,7 +326,7 @@ internal sealed class OmsService : AetherService, IDisposable
         try
         {
             await _exchange.CancelOrderAsync(account, id, CancellationToken.None);
-            await _accounts.AddOrdersAsync(account, [new OrderRecord(id, "", "", "", 0, 0, "cancelled")], [], simulated: false, CancellationToken.None);
+            await _accounts.AddOrdersAsync(account, [OrderRecord.Cancelled(id)], [], simulated: false, CancellationToken.None);
             return true;
         }
         catch (Exception failure) when (failure is ExchangeException or NpgsqlException or InvalidOperationException)
@@ -329,7 +341,8 @@ internal sealed class OmsService : AetherService, IDisposable
         var session = await AuthorizeAsync(call, call.Path("account_id"));
         try
         {
-            return Answer.Ok(new JsonObject { ["account_id"] = session.Account, ["balances"] = await _exchange.BalanceAsync(session.Account, call.Aborted) });
+            var balances = await _exchange.BalanceAsync(session.Account, call.Aborted);
+            return Answer.Ok(new JsonObject { ["account_id"] = session.Account, ["balances"] = balances });
         }
         catch (ExchangeException failure)
         {
@@ -392,6 +405,8 @@ internal static class OmsBodies
 
     public static readonly BodySchema Cancel = new(
         "OrderCancelRequest", new("account_id", "string"), new("client_id", "string"), new("exchange_order_id", "string", Required: false));
+
+    public static readonly BodySchema CancelMany = new("CancelOrders", new("account_id", "string"), new("order_ids", "array"));
 
     public static readonly BodySchema Main = new(
         "OMSPlaceRequest",

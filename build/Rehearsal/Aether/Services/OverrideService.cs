@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Npgsql;
 using Rehearsal.Aether.Audit;
 using Rehearsal.Aether.Http;
 
@@ -22,8 +23,12 @@ internal sealed class OverrideService(Pod pod) : AetherService(pod), IDisposable
 
     public void Dispose() => _audit.Dispose();
 
-    private Npgsql.NpgsqlCommand Command(string sql) => Pod.World.Databases.Open(
-        Pod.Env("OVERRIDE_DATABASE_URL", "DATABASE_URL") ?? throw new InvalidOperationException("OVERRIDE_DATABASE_URL is not set")).CreateCommand(sql);
+    private NpgsqlCommand Command(string sql)
+    {
+        var dsn = Pod.Env("OVERRIDE_DATABASE_URL", "DATABASE_URL")
+            ?? throw new InvalidOperationException("OVERRIDE_DATABASE_URL is not set");
+        return Pod.World.Databases.Open(dsn).CreateCommand(sql);
+    }
 
     private async Task<Answer> DecideAsync(Call call)
     {

@@ -42,7 +42,9 @@ internal static class StateFallbacks
         var file = (pod.Env("AETHER_STATE_DIR") ?? ".aether_state") + "/accounts/encryption.key";
         if (!File.Exists(pod.HostPath(file)))
         {
-            File.WriteAllText(pod.WritablePath(file), Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)).Replace('+', '-').Replace('/', '_'));
+            // A Fernet key is 32 bytes in URL-safe base64.
+            var key = Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)).Replace('+', '-').Replace('/', '_');
+            File.WriteAllText(pod.WritablePath(file), key);
         }
     }
 
@@ -73,6 +75,8 @@ internal static class StateFallbacks
 /// <summary>The market data pipelines, which no freeze reaches.</summary>
 internal sealed class MarketDataService : AetherService
 {
+    private static readonly double[] DeliveryBounds = [0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1];
+
     private readonly Metric _ticks;
     private readonly Metric? _delivery;
 
@@ -81,7 +85,7 @@ internal sealed class MarketDataService : AetherService
     {
         _ticks = pod.Metrics.Counter("marketdata_ticks_total", "Ticks published.");
         _delivery = websocket
-            ? pod.Metrics.Histogram("ws_delivery_latency_seconds", "Delivery latency of websocket messages.", [0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1])
+            ? pod.Metrics.Histogram("ws_delivery_latency_seconds", "Delivery latency of websocket messages.", DeliveryBounds)
             : null;
     }
 
@@ -110,7 +114,7 @@ internal sealed class UserInterface(Pod pod) : AetherService(pod)
             """;
         routes.Get("/", _ => Answer.Plain(page, "text/html; charset=utf-8"), documented: false);
         routes.Get("/index.html", _ => Answer.Plain(page, "text/html; charset=utf-8"), documented: false);
-        routes.Get(
-            "/assets/app.js", _ => Answer.Plain("window.AETHER_API = \"https://risk.aether.example.com\";\n", "text/javascript"), documented: false);
+        const string script = "window.AETHER_API = \"https://risk.aether.example.com\";\n";
+        routes.Get("/assets/app.js", _ => Answer.Plain(script, "text/javascript"), documented: false);
     }
 }

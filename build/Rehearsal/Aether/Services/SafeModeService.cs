@@ -93,7 +93,8 @@ internal sealed class SafeModeService(Pod pod) : AetherService(pod), IDisposable
             }
 
             await FlagAsync(true);
-            await _audit.RecordAsync(session.Account, "safe_mode.enter", "safe_mode", before.ToJson(), _state!.ToJson(), CancellationToken.None);
+            await _audit.RecordAsync(
+                session.Account, "safe_mode.enter", "safe_mode", before.ToJson(), _state!.ToJson(), CancellationToken.None);
             return Answer.Ok(_state.ToJson());
         }
         finally
@@ -118,7 +119,8 @@ internal sealed class SafeModeService(Pod pod) : AetherService(pod), IDisposable
             await FlagAsync(false);
             await TellAsync("safe_mode_released", before.Reason, "exited", session.Account);
             await SaveAsync(_state);
-            await _audit.RecordAsync(session.Account, "safe_mode.exit", "safe_mode", before.ToJson(), _state.ToJson(), CancellationToken.None);
+            await _audit.RecordAsync(
+                session.Account, "safe_mode.exit", "safe_mode", before.ToJson(), _state.ToJson(), CancellationToken.None);
             return Answer.Ok(_state.ToJson());
         }
         finally
@@ -147,10 +149,10 @@ internal sealed class SafeModeService(Pod pod) : AetherService(pod), IDisposable
             return;
         }
 
-        var address = Pod.World.Address(Pod.Start.Namespace, "oms-service") ?? new Uri(Pod.Env("OMS_SERVICE_URL") ?? "http://oms-service");
+        var address = Neighbour.Find(Pod, "oms-service", "OMS_SERVICE_URL");
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(5), Pod.Time);
-        using var answer = await Pod.World.Http.PostAsJsonAsync(
-            new Uri(address, "/internal/orders/cancel"), new JsonObject { ["account_id"] = account, ["order_ids"] = Strings(open) }, patience.Token);
+        var request = new JsonObject { ["account_id"] = account, ["order_ids"] = Strings(open) };
+        using var answer = await Pod.World.Http.PostAsJsonAsync(new Uri(address, "/internal/orders/cancel"), request, patience.Token);
         Pod.Log($"INFO:     asked the OMS to cancel {open.Count} open orders of {account}: {(int)answer.StatusCode}");
     }
 
@@ -158,7 +160,9 @@ internal sealed class SafeModeService(Pod pod) : AetherService(pod), IDisposable
     {
         foreach (var account in Managed)
         {
-            await TryAsync($"write the risk flag of {account}", () => _accounts.SetRiskFlagAsync(account, "safe_mode", active, CancellationToken.None));
+            await TryAsync(
+                $"write the risk flag of {account}",
+                () => _accounts.SetRiskFlagAsync(account, "safe_mode", active, CancellationToken.None));
         }
     }
 
@@ -173,7 +177,9 @@ internal sealed class SafeModeService(Pod pod) : AetherService(pod), IDisposable
         };
         foreach (var account in Managed)
         {
-            await TryAsync($"write the event of {account}", () => _accounts.AddEventAsync(account, type, message, CancellationToken.None));
+            var own = message.DeepClone().AsObject();
+            own["account_id"] = account;
+            await TryAsync($"write the event of {account}", () => _accounts.AddEventAsync(account, type, own, CancellationToken.None));
         }
 
         Pod.Log($"INFO:     published ops.safe_mode {message.ToJsonString()}");
@@ -185,7 +191,8 @@ internal sealed class SafeModeService(Pod pod) : AetherService(pod), IDisposable
         {
             await act();
         }
-        catch (Exception failure) when (failure is NpgsqlException or HttpRequestException or OperationCanceledException or InvalidOperationException)
+        catch (Exception failure)
+            when (failure is NpgsqlException or HttpRequestException or OperationCanceledException or InvalidOperationException)
         {
             Pod.Log($"ERROR:    could not {what}: {failure.Message}");
         }
@@ -217,9 +224,12 @@ internal sealed class SafeModeService(Pod pod) : AetherService(pod), IDisposable
             }
 
             var file = Pod.HostPath(StateFile);
-            return File.Exists(file) ? State.Parse(JsonNode.Parse(await File.ReadAllTextAsync(file, ct))?[StateKey]?.GetValue<string>()) : null;
+            return File.Exists(file)
+                ? State.Parse(JsonNode.Parse(await File.ReadAllTextAsync(file, ct))?[StateKey]?.GetValue<string>())
+                : null;
         }
-        catch (Exception failure) when (failure is RedisException or RedisTimeoutException or IOException or JsonException or InvalidOperationException)
+        catch (Exception failure)
+            when (failure is RedisException or RedisTimeoutException or IOException or JsonException or InvalidOperationException)
         {
             Pod.Log($"ERROR:    Failed to load safe mode state: {failure.Message}");
             return null;
@@ -255,7 +265,8 @@ internal sealed class SafeModeService(Pod pod) : AetherService(pod), IDisposable
                 return null;
             }
 
-            var since = DateTimeOffset.TryParse(state["timestamp"]?.ToString(), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var at)
+            var text = state["timestamp"]?.ToString();
+            var since = DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var at)
                 ? at
                 : (DateTimeOffset?)null;
             return new State(true, state["reason"]?.ToString(), since, null);

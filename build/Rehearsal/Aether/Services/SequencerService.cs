@@ -27,7 +27,9 @@ internal sealed class SequencerService(Pod pod) : AetherService(pod)
     private long _failed;
 
     public override IEnumerable<(string Name, Func<CancellationToken, Task> Look)> Checks =>
-        [("pipeline", _ => Oms() is null ? throw new InvalidOperationException("no OMS in this namespace") : Task.CompletedTask)];
+        [("pipeline", _ => HasOms ? Task.CompletedTask : throw new InvalidOperationException("no OMS in this namespace"))];
+
+    private bool HasOms => Pod.Env("OMS_SERVICE_URL") is not null || Pod.World.Address(Pod.Start.Namespace, "oms-service") is not null;
 
     public override void Map(RouteTable routes)
     {
@@ -57,18 +59,17 @@ internal sealed class SequencerService(Pod pod) : AetherService(pod)
         }
     }
 
-    private Uri? Oms() =>
-        Pod.World.Address(Pod.Start.Namespace, "oms-service") ?? (Pod.Env("OMS_SERVICE_URL") is { } url ? new Uri(url) : null);
-
     private async Task<long?> ReadSentAsync(Uri address, CancellationToken ct)
     {
         using var patience = new CancellationTokenSource(Patience, Pod.Time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(ct, patience.Token);
         try
         {
-            return (await Pod.World.Http.GetFromJsonAsync<JsonObject>(new Uri(address, "/internal/flow"), either.Token))?["sent"]?.GetValue<long>();
+            var flow = await Pod.World.Http.GetFromJsonAsync<JsonObject>(new Uri(address, "/internal/flow"), either.Token);
+            return flow?["sent"]?.GetValue<long>();
         }
-        catch (Exception failure) when (failure is HttpRequestException or JsonException || (failure is OperationCanceledException && !ct.IsCancellationRequested))
+        catch (Exception failure)
+            when (failure is HttpRequestException or JsonException || (failure is OperationCanceledException && !ct.IsCancellationRequested))
         {
             return null;
         }
@@ -87,22 +88,23 @@ internal sealed class SequencerService(Pod pod) : AetherService(pod)
         var clock = Pod.Time.GetTimestamp();
         var stages = new JsonObject();
         var artifacts = new JsonObject();
-        var risk = Pod.World.Address(Pod.Start.Namespace, "risk-service") ?? new Uri(Pod.Env("RISK_SERVICE_URL") ?? "http://risk-service");
-        var verdict = await StageAsync("risk", new Uri(risk, "/risk/validate"), new JsonObject
-        {
-            ["account_id"] = account,
-            ["instrument"] = intent["instrument"]!.DeepClone(),
-            ["side"] = intent["side"]!.ToString().ToLowerInvariant(),
-            ["quantity"] = intent["quantity"]?.DeepClone() ?? 0.001m,
-            ["price"] = intent["price"]?.DeepClone() ?? 64_000m,
-        });
+        var risk = Neighbour.Find(Pod, "risk-service", "RISK_SERVICE_URL");
+        var oms = Neighbour.Find(Pod, "oms-service", "OMS_SERVICE_URL");
+        var order = intent["client_id"]?.ToString() ?? Guid.NewGuid().ToString("N");
+        var verdict = await StageAsync("risk", new Uri(risk, "/risk/validate"), RiskService.RequestFor(
+            account,
+            order,
+            intent["instrument"]!.ToString(),
+            intent["side"]!.ToString(),
+            intent["quantity"]?.DeepClone() ?? 0.001m,
+            intent["price"]?.DeepClone() ?? 64_000m));
         JsonNode? fill = null;
         if (verdict?["valid"]?.GetValue<bool>() == true)
         {
-            fill = await StageAsync("oms", new Uri(Oms() ?? new Uri("http://oms-service"), "/oms/place"), new JsonObject
+            fill = await StageAsync("oms", new Uri(oms, "/oms/place"), new JsonObject
             {
                 ["account_id"] = account,
-                ["client_id"] = intent["client_id"]?.ToString() ?? Guid.NewGuid().ToString("N"),
+                ["client_id"] = order,
                 ["symbol"] = intent["instrument"]!.DeepClone(),
                 ["side"] = intent["side"]!.ToString().ToLowerInvariant(),
                 ["type"] = "market",

@@ -168,8 +168,8 @@ internal sealed class ServiceProcess
     private void MapCommon()
     {
         _routes.Get("/openapi.json", _ => Answer.Ok(_routes.Describe(_workload.Title, Pod.Release)), documented: false);
-        _routes.Get(
-            "/docs", _ => Answer.Plain($"<!DOCTYPE html><title>{_workload.Title} - Swagger UI</title>", "text/html; charset=utf-8"), documented: false);
+        var docs = $"<!DOCTYPE html><title>{_workload.Title} - Swagger UI</title>";
+        _routes.Get("/docs", _ => Answer.Plain(docs, "text/html; charset=utf-8"), documented: false);
         if (_workload.Healthz)
         {
             _routes.Get("/healthz", async call => Answer.Ok((await _health.LookAsync(call.Aborted)).Body));
@@ -218,17 +218,20 @@ internal sealed class ServiceProcess
         }
 
         var elapsed = Pod.Time.GetElapsedTime(started);
-        _requests.Observe(elapsed.TotalSeconds, _workload.Name, context.Request.Method, answer.Status.ToString(CultureInfo.InvariantCulture));
+        _requests.Observe(
+            elapsed.TotalSeconds, _workload.Name, context.Request.Method, answer.Status.ToString(CultureInfo.InvariantCulture));
         if (!IsProbe(context.Request.Path))
         {
-            Pod.Log($"INFO:     {context.Connection.RemoteIpAddress} - \"{context.Request.Method} {context.Request.Path} HTTP/1.1\" {answer.Status}");
+            var request = $"{context.Request.Method} {context.Request.Path} HTTP/1.1";
+            Pod.Log($"INFO:     {context.Connection.RemoteIpAddress} - \"{request}\" {answer.Status}");
         }
 
         if (_traces is not null)
         {
             var trace = TraceParent(context, out var parent) ?? Guid.NewGuid().ToString("N");
-            Pod.World.Spans.Export(_traces, new Span(
-                _workload.Name, trace, parent, requestId, context.Request.Method, context.Request.GetDisplayUrl(), answer.Status, instant, elapsed));
+            var url = context.Request.GetDisplayUrl();
+            Pod.World.Spans.Export(
+                _traces, new Span(_workload.Name, trace, parent, requestId, context.Request.Method, url, answer.Status, instant, elapsed));
         }
     }
 

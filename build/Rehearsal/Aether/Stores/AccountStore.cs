@@ -4,7 +4,11 @@ using Npgsql;
 namespace Rehearsal.Aether.Stores;
 
 /// <summary>An order as the account's history tells it.</summary>
-internal sealed record OrderRecord(string OrderId, string ClientId, string Pair, string Side, decimal Volume, decimal Price, string Status);
+internal sealed record OrderRecord(string OrderId, string ClientId, string Pair, string Side, decimal Volume, decimal Price, string Status)
+{
+    /// <summary>What is known of an order when only its end is reported.</summary>
+    public static OrderRecord Cancelled(string orderId) => new(orderId, "", "", "", 0, 0, "cancelled");
+}
 
 /// <summary>
 /// The accounts' Timescale schemas. History belongs to an account, never to a slot: stacks that share a database see each
@@ -120,8 +124,8 @@ internal sealed class AccountStore(Pod pod)
                 ["quantity"] = order.Volume,
                 ["price"] = order.Price,
             };
-            return new NpgsqlBatchCommand(
-                $"INSERT INTO {Schema(account)}.{table} (order_id, client_id, status, payload, recorded_at) VALUES ($1, $2, $3, $4::jsonb, $5)")
+            const string columns = "(order_id, client_id, status, payload, recorded_at)";
+            return new NpgsqlBatchCommand($"INSERT INTO {Schema(account)}.{table} {columns} VALUES ($1, $2, $3, $4::jsonb, $5)")
             {
                 Parameters =
                 {
@@ -138,7 +142,8 @@ internal sealed class AccountStore(Pod pod)
     /// <summary>The acknowledgement an earlier order with this client id got, from whichever process, or null.</summary>
     public async Task<(string OrderId, string Status)?> FindByClientIdAsync(string account, string clientId, CancellationToken ct)
     {
-        await using var command = Command(account, "SELECT order_id, status FROM {0}.acks WHERE client_id = $1 ORDER BY recorded_at LIMIT 1");
+        await using var command = Command(
+            account, "SELECT order_id, status FROM {0}.acks WHERE client_id = $1 ORDER BY recorded_at LIMIT 1");
         command.Parameters.Add(new() { Value = clientId });
         await using var reader = await command.ExecuteReaderAsync(ct);
         return await reader.ReadAsync(ct) ? (reader.GetString(0), reader.GetString(1)) : null;
@@ -177,8 +182,11 @@ internal sealed class AccountStore(Pod pod)
     // The account keeps its hyphen, so the name can be set by Kubernetes but by no shell.
     private string? Dsn(string account) => pod.Env($"AETHER_{account.ToUpperInvariant()}_TIMESCALE_DSN", Database);
 
-    private string Schema(string account) =>
-        "\"" + (pod.Env($"AETHER_{account.ToUpperInvariant()}_TIMESCALE_SCHEMA") ?? SchemaOf(account)).Replace("\"", "\"\"", StringComparison.Ordinal) + "\"";
+    private string Schema(string account)
+    {
+        var name = pod.Env($"AETHER_{account.ToUpperInvariant()}_TIMESCALE_SCHEMA") ?? SchemaOf(account);
+        return $"\"{name.Replace("\"", "\"\"", StringComparison.Ordinal)}\"";
+    }
 
     private NpgsqlDataSource Source(string account) =>
         pod.World.Databases.Open(Dsn(account) ?? throw new InvalidOperationException($"{Database} is not set"));

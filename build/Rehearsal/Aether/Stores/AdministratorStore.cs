@@ -28,8 +28,14 @@ internal sealed class AdministratorStore(NpgsqlDataSource database)
     public static bool VerifyPassword(string password, string hash)
     {
         var parts = hash.Split('$');
-        return parts.Length == 4 && parts[0] == "pbkdf2_sha256" && int.TryParse(parts[1], CultureInfo.InvariantCulture, out var iterations) && iterations > 0
-            && CryptographicOperations.FixedTimeEquals(Encoding.ASCII.GetBytes(Derive(password, parts[2], iterations)), Encoding.ASCII.GetBytes(parts[3]));
+        if (parts is not ["pbkdf2_sha256", var count, var salt, var expected]
+            || !int.TryParse(count, CultureInfo.InvariantCulture, out var iterations) || iterations < 1)
+        {
+            return false;
+        }
+
+        var derived = Derive(password, salt, iterations);
+        return CryptographicOperations.FixedTimeEquals(Encoding.ASCII.GetBytes(derived), Encoding.ASCII.GetBytes(expected));
     }
 
     /// <summary>RFC 6238 with six digits, and one step of tolerance either way.</summary>
@@ -52,7 +58,10 @@ internal sealed class AdministratorStore(NpgsqlDataSource database)
     {
         await using var batch = database.CreateBatch();
         batch.BatchCommands.Add(new NpgsqlBatchCommand(
-            $"INSERT INTO admin_accounts (email, admin_id, password_hash, mfa_secret) VALUES ('{HealthcheckEmail}', 'healthcheck', '', '') ON CONFLICT DO NOTHING"));
+            $"""
+            INSERT INTO admin_accounts (email, admin_id, password_hash, mfa_secret) VALUES ('{HealthcheckEmail}', 'healthcheck', '', '')
+            ON CONFLICT DO NOTHING
+            """));
         batch.BatchCommands.Add(new NpgsqlBatchCommand($"DELETE FROM admin_accounts WHERE email = '{HealthcheckEmail}'"));
         await batch.ExecuteNonQueryAsync(ct);
     }
@@ -63,9 +72,13 @@ internal sealed class AdministratorStore(NpgsqlDataSource database)
             "SELECT email, admin_id, password_hash, mfa_secret, allowed_ips FROM admin_accounts WHERE lower(email) = lower($1)");
         command.Parameters.Add(new() { Value = email });
         await using var reader = await command.ExecuteReaderAsync(ct);
-        return await reader.ReadAsync(ct)
-            ? new Administrator(reader.GetString(0), reader.GetString(1), reader.GetString(2), reader.GetString(3), ReadIps(reader.IsDBNull(4) ? "" : reader.GetString(4)))
-            : null;
+        if (!await reader.ReadAsync(ct))
+        {
+            return null;
+        }
+
+        var addresses = reader.IsDBNull(4) ? "" : reader.GetString(4);
+        return new Administrator(reader.GetString(0), reader.GetString(1), reader.GetString(2), reader.GetString(3), ReadIps(addresses));
     }
 
     public async Task UpsertAsync(Administrator administrator, CancellationToken ct)
@@ -84,7 +97,8 @@ internal sealed class AdministratorStore(NpgsqlDataSource database)
     }
 
     private static string Derive(string password, string salt, int iterations) =>
-        Convert.ToBase64String(Rfc2898DeriveBytes.Pbkdf2(Encoding.UTF8.GetBytes(password), Convert.FromBase64String(salt), iterations, HashAlgorithmName.SHA256, 32));
+        Convert.ToBase64String(Rfc2898DeriveBytes.Pbkdf2(
+            Encoding.UTF8.GetBytes(password), Convert.FromBase64String(salt), iterations, HashAlgorithmName.SHA256, 32));
 
     private static string[] ReadIps(string json) => string.IsNullOrWhiteSpace(json) ? [] : JsonSerializer.Deserialize<string[]>(json) ?? [];
 

@@ -11,7 +11,7 @@ internal sealed class DatabasePool : IAsyncDisposable
 {
     private readonly ConcurrentDictionary<string, Lazy<NpgsqlDataSource>> _sources = new(StringComparer.Ordinal);
 
-    /// <param name="dsn">A URL in any of the platform's spellings (<c>postgresql://</c>, <c>postgresql+psycopg://</c>, <c>timescale://</c>).</param>
+    /// <param name="dsn">A URL in any of the platform's spellings: <c>postgresql</c>, <c>postgresql+psycopg</c>, <c>timescale</c>.</param>
     public NpgsqlDataSource Open(string dsn) => _sources.GetOrAdd(dsn, key => new Lazy<NpgsqlDataSource>(() => Build(key))).Value;
 
     public static string ToConnectionString(string dsn)

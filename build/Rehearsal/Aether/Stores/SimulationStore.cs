@@ -46,9 +46,9 @@ internal sealed class SimulationStore(Pod pod)
         var states = new Dictionary<string, SimulationState>(StringComparer.Ordinal);
         while (await reader.ReadAsync(ct))
         {
-            var state = new SimulationState(
-                reader.GetString(0), reader.GetBoolean(1), reader.IsDBNull(2) ? null : reader.GetString(2), await reader.GetFieldValueAsync<DateTimeOffset>(3, ct));
-            states[state.Account] = state;
+            var reason = reader.IsDBNull(2) ? null : reader.GetString(2);
+            var since = await reader.GetFieldValueAsync<DateTimeOffset>(3, ct);
+            states[reader.GetString(0)] = new SimulationState(reader.GetString(0), reader.GetBoolean(1), reason, since);
         }
 
         return states;

@@ -30,7 +30,8 @@ internal static class Accept
                 continue;
             }
 
-            string? Parameter(string name) => parts.FirstOrDefault(part => part.StartsWith(name + "=", StringComparison.Ordinal))?[(name.Length + 1)..];
+            string? Parameter(string name) =>
+                parts.FirstOrDefault(part => part.StartsWith(name + "=", StringComparison.Ordinal))?[(name.Length + 1)..];
             switch (Parameter("as"))
             {
                 case null:
@@ -48,7 +49,8 @@ internal static class Accept
     /// <summary>Whether the client asks for aggregated discovery, version 2.</summary>
     public static bool WantsAggregatedDiscovery(HttpRequest request) =>
         request.Headers.Accept.ToString().Split(',').Any(clause =>
-            clause.Contains("g=apidiscovery.k8s.io", StringComparison.Ordinal) && clause.Split(';', StringSplitOptions.TrimEntries).Contains("v=v2"));
+            clause.Contains("g=apidiscovery.k8s.io", StringComparison.Ordinal)
+                && clause.Split(';', StringSplitOptions.TrimEntries).Contains("v=v2"));
 
     public static ApiException NotAcceptable() => new(406, "NotAcceptable", "406: Not Acceptable") { EmptyDetails = true };
 }

@@ -12,7 +12,14 @@ internal sealed record Caller(string User, IReadOnlyList<string> Groups)
 }
 
 /// <summary>What a caller wants to do, in RBAC's words; <paramref name="Path"/> for what is no resource.</summary>
-internal sealed record Attempt(string Verb, string Group, string Resource, string? Subresource, string? Namespace, string? Name, string? Path = null);
+internal sealed record Attempt(
+    string Verb,
+    string Group,
+    string Resource,
+    string? Subresource,
+    string? Namespace,
+    string? Name,
+    string? Path = null);
 
 /// <summary>
 /// Decides by the Roles and bindings in the store. The token's holder is an administrator and may do everything; RBAC matters for those
@@ -57,7 +64,8 @@ internal sealed class Access(ObjectStore store)
         throw new ApiException(
             403,
             "Forbidden",
-            $"{subject} is forbidden: User \"{caller.User}\" cannot {attempt.Verb} resource \"{resource}\" in API group \"{attempt.Group}\" {where}")
+            $"{subject} is forbidden: User \"{caller.User}\" cannot {attempt.Verb} resource \"{resource}\" in API group "
+            + $"\"{attempt.Group}\" {where}")
         {
             Name = attempt.Name,
             Group = attempt.Group,
@@ -100,7 +108,9 @@ internal sealed class Access(ObjectStore store)
 
         if (attempt.Path is { } path)
         {
-            return rule.List("nonResourceURLs").Select(url => url!.GetValue<string>()).Any(url => url == path || (url.EndsWith('*') && path.StartsWith(url[..^1], StringComparison.Ordinal)));
+            return rule.List("nonResourceURLs")
+                .Select(url => url!.GetValue<string>())
+                .Any(url => url == path || (url.EndsWith('*') && path.StartsWith(url[..^1], StringComparison.Ordinal)));
         }
 
         var resource = attempt.Subresource is null ? attempt.Resource : attempt.Resource + "/" + attempt.Subresource;

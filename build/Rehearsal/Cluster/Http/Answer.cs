@@ -97,7 +97,14 @@ internal static class Answer
 
         details["kind"] = type.Name;
         details["uid"] = value.At("metadata").Text("uid");
-        return new JsonObject { ["kind"] = "Status", ["apiVersion"] = "v1", ["metadata"] = new JsonObject(), ["status"] = "Success", ["details"] = details };
+        return new JsonObject
+        {
+            ["kind"] = "Status",
+            ["apiVersion"] = "v1",
+            ["metadata"] = new JsonObject(),
+            ["status"] = "Success",
+            ["details"] = details,
+        };
     }
 
     public static JsonObject Success(int code) =>
@@ -123,7 +130,8 @@ internal static class Answer
         _ => RowObject.Metadata,
     };
 
-    private static JsonObject ListMetadata(JsonObject value) => new() { ["resourceVersion"] = value.At("metadata").Text("resourceVersion") };
+    private static JsonObject ListMetadata(JsonObject value) =>
+        new() { ["resourceVersion"] = value.At("metadata").Text("resourceVersion") };
 
     /// <summary>A list's items leave kind and apiVersion out; the stored text begins with just these.</summary>
     private static void Plain(ArrayBufferWriter<byte> buffer, ResourceType type, IReadOnlyList<StoredObject> items, JsonObject metadata)

@@ -34,7 +34,8 @@ internal sealed class ApiRequest
     public bool IsWatch => this["watch"] is "true" or "1";
 
     /// <summary>The query parameter's first value, or null when it is absent or empty.</summary>
-    public string? this[string name] => Query.TryGetValue(name, out var values) && values.Count > 0 && values[0] is { Length: > 0 } value ? value : null;
+    public string? this[string name] =>
+        Query.TryGetValue(name, out var values) && values.Count > 0 && values[0] is { Length: > 0 } value ? value : null;
 
     /// <summary>Reads the path below <c>/api/v1</c> or <c>/apis/GROUP/VERSION</c>.</summary>
     /// <exception cref="ApiException">404 when the group has no such resource.</exception>
@@ -98,7 +99,10 @@ internal sealed class ApiRequest
 
         return long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
             ? number
-            : throw new ApiException(500, null, $"resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax");
+            : throw new ApiException(
+                500,
+                null,
+                $"resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax");
     }
 
     /// <summary>Whether <c>dryRun=All</c> is given.</summary>
@@ -114,7 +118,15 @@ internal sealed class ApiRequest
         {
             var problems = new Problems();
             problems.Unsupported("dryRun", (System.Text.Json.Nodes.JsonNode)value, "All");
-            throw ApiException.Invalid("meta.k8s.io", options, "", problems.Causes.Select(cause => cause with { Message = cause.Message.Replace($"\"{value}\"", $"[]string{{\"{value}\"}}", StringComparison.Ordinal) }).ToList());
+            throw ApiException.Invalid(
+                "meta.k8s.io",
+                options,
+                "",
+                problems.Causes.Select(
+                    cause => cause with
+                    {
+                        Message = cause.Message.Replace($"\"{value}\"", $"[]string{{\"{value}\"}}", StringComparison.Ordinal),
+                    }).ToList());
         }
 
         return true;

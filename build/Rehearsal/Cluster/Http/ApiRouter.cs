@@ -141,7 +141,18 @@ internal sealed class ApiRouter : IDisposable
                 await HealthAsync(context, segments[0], check.Length > 0);
                 return;
             case []:
-                body = StoredJson.ToBytes(new System.Text.Json.Nodes.JsonObject { ["paths"] = new System.Text.Json.Nodes.JsonArray("/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version") });
+                body = StoredJson.ToBytes(
+                    new System.Text.Json.Nodes.JsonObject
+                    {
+                        ["paths"] = new System.Text.Json.Nodes.JsonArray(
+                            "/api",
+                            "/apis",
+                            "/healthz",
+                            "/livez",
+                            "/openapi/v3",
+                            "/readyz",
+                            "/version"),
+                    });
                 break;
         }
 
@@ -183,7 +194,8 @@ internal sealed class ApiRouter : IDisposable
             ("GET", _) when request.IsWatch => new WatchStream(_store, _time, _stopping).ServeAsync(request),
             ("GET", null) => _reads.ListAsync(request),
             ("GET", _) => _reads.GetAsync(request),
-            ("POST", null) => request.Type.Namespaced && request.Namespace is null ? throw MethodNotAllowed() : _writes.CreateAsync(request),
+            ("POST", null) => request.Type.Namespaced
+                && request.Namespace is null ? throw MethodNotAllowed() : _writes.CreateAsync(request),
             ("PUT", not null) => _writes.ReplaceAsync(request),
             ("PATCH", not null) => _writes.PatchAsync(request),
             ("DELETE", null) => _writes.DeleteCollectionAsync(request),
@@ -212,7 +224,10 @@ internal sealed class ApiRouter : IDisposable
             ("log", "GET") => _streams.LogAsync(request),
             ("exec", "GET" or "POST") => _streams.ExecAsync(request),
             ("attach", "GET" or "POST") => _streams.AttachAsync(request),
-            ("portforward", _) => throw ApiException.NotImplemented("port-forward; use the service proxy (kubectl get --raw …/services/NAME:PORT/proxy/) or the pod's IP, which is a loopback address"),
+            ("portforward", _) =>
+                throw ApiException.NotImplemented(
+                    "port-forward; use the service proxy (kubectl get --raw …/services/NAME:PORT/proxy/) or the pod's IP, which is a "
+                    + "loopback address"),
             ("token", _) => throw ApiException.NotImplemented("service account tokens"),
             ("proxy", _) => _proxy.ForwardAsync(request),
             _ => throw MethodNotAllowed(),

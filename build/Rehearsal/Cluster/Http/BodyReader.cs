@@ -40,7 +40,11 @@ internal static class BodyReader
 
     /// <summary>An object of the wanted kind; kind and apiVersion may be left out, but not be others.</summary>
     /// <exception cref="ApiException">400, 413 or 415.</exception>
-    public static async Task<JsonObject> ObjectAsync(HttpContext context, ResourceType type, string? wantedKind = null, string? wantedVersion = null)
+    public static async Task<JsonObject> ObjectAsync(
+        HttpContext context,
+        ResourceType type,
+        string? wantedKind = null,
+        string? wantedVersion = null)
     {
         var kind = wantedKind ?? type.Kind;
         var apiVersion = wantedVersion ?? type.ApiVersion;
@@ -54,13 +58,17 @@ internal static class BodyReader
             if (sentKind == kind || ResourceCatalog.FindKind(sentVersion, sentKind) is null)
             {
                 var last = sentVersion[(sentVersion.IndexOf('/', StringComparison.Ordinal) + 1)..];
-                throw ApiException.BadRequest($"{sentKind} in version \"{last}\" cannot be handled as a {kind}: no kind \"{sentKind}\" is registered for version \"{sentVersion}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"");
+                throw ApiException.BadRequest(
+                    $"{sentKind} in version \"{last}\" cannot be handled as a {kind}: no kind \"{sentKind}\" is registered for version "
+                    + $"\"{sentVersion}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"");
             }
         }
 
         if (sentKind != kind)
         {
-            throw ApiException.BadRequest($"{sentKind} in version \"{version}\" cannot be handled as a {kind}: converting ({version}.{sentKind}) to ({version}.{kind}): unknown conversion");
+            throw ApiException.BadRequest(
+                $"{sentKind} in version \"{version}\" cannot be handled as a {kind}: converting ({version}.{sentKind}) to "
+                + $"({version}.{kind}): unknown conversion");
         }
 
         value["kind"] = kind;
@@ -119,7 +127,8 @@ internal static class BodyReader
         }
     }
 
-    public static string CannotHandle(ResourceType type, string why) => $"{type.Kind} in version \"{type.Version}\" cannot be handled as a {type.Kind}: {why}";
+    public static string CannotHandle(ResourceType type, string why) =>
+        $"{type.Kind} in version \"{type.Version}\" cannot be handled as a {type.Kind}: {why}";
 
     /// <summary>JSON, whole and without duplicate members.</summary>
     /// <exception cref="JsonException">It is none.</exception>
@@ -149,7 +158,8 @@ internal static class BodyReader
                 throw new ApiException(
                     415,
                     "UnsupportedMediaType",
-                    "the body of the request was in an unknown format - accepted media types include: application/json, application/vnd.kubernetes.protobuf");
+                    "the body of the request was in an unknown format - accepted media types include: application/json, "
+                    + "application/vnd.kubernetes.protobuf");
         }
 
         string reason;
@@ -160,18 +170,23 @@ internal static class BodyReader
                 return value;
             }
 
-            reason = "json: cannot unmarshal array into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }";
+            reason = "json: cannot unmarshal array into Go value of type struct "
+                + "{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }";
         }
         catch (JsonException wrong)
         {
-            reason = bytes.Length == 0 || wrong.Message.Contains("complete", StringComparison.Ordinal) || wrong.Message.Contains("end of data", StringComparison.Ordinal)
+            reason = bytes.Length == 0
+                || wrong.Message.Contains("complete", StringComparison.Ordinal)
+                || wrong.Message.Contains("end of data", StringComparison.Ordinal)
                 ? "unexpected end of JSON input"
                 : wrong.Message;
         }
 
         var text = Encoding.UTF8.GetString(bytes);
         var shown = text.Length == 0 ? "<empty>" : text.Length > 30 ? text[..30] + " ..." : text;
-        throw ApiException.BadRequest($"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: {reason} ({shown})");
+        throw ApiException.BadRequest(
+            $"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: {reason} "
+            + $"({shown})");
     }
 
     private static ApiException TooLarge() => new(413, "RequestEntityTooLarge", $"Request entity too large: limit is {Limit}");

@@ -29,7 +29,9 @@ internal sealed class Discovery
         _groups = new(() => StoredJson.ToBytes(Groups()));
         _aggregatedCore = new(() => StoredJson.ToBytes(Aggregated(ResourceCatalog.Groups.Where(item => item.Group.Length == 0))));
         _aggregatedGroups = new(() => StoredJson.ToBytes(Aggregated(ResourceCatalog.Groups.Where(item => item.Group.Length > 0))));
-        _resources = ResourceCatalog.Groups.ToDictionary(item => item, item => new Lazy<byte[]>(() => StoredJson.ToBytes(Resources(item.Group, item.Version))));
+        _resources = ResourceCatalog.Groups.ToDictionary(
+            item => item,
+            item => new Lazy<byte[]>(() => StoredJson.ToBytes(Resources(item.Group, item.Version))));
         Version = StoredJson.ToBytes(new JsonObject
         {
             ["major"] = "1",
@@ -83,7 +85,10 @@ internal sealed class Discovery
     {
         ["kind"] = "APIGroupList",
         ["apiVersion"] = "v1",
-        ["groups"] = new JsonArray(ResourceCatalog.Groups.Where(item => item.Group.Length > 0).Select(item => (JsonNode)GroupOf(item.Group, item.Version)).ToArray()),
+        ["groups"] = new JsonArray(
+            ResourceCatalog.Groups.Where(item => item.Group.Length > 0)
+                .Select(item => (JsonNode)GroupOf(item.Group, item.Version))
+                .ToArray()),
     };
 
     private static IEnumerable<ResourceType> Members(string group, string version) =>
@@ -142,7 +147,9 @@ internal sealed class Discovery
     }
 
     private static IEnumerable<Subresource> SubresourcesOf(ResourceType type) =>
-        type.HasStatus ? type.Subresources.Append(new Subresource("status", type.Group, type.Version, type.Kind, ObjectVerbs)) : type.Subresources;
+        type.HasStatus
+            ? type.Subresources.Append(new Subresource("status", type.Group, type.Version, type.Kind, ObjectVerbs))
+            : type.Subresources;
 
     private static JsonObject Aggregated(IEnumerable<(string Group, string Version)> groups)
     {
@@ -159,11 +166,18 @@ internal sealed class Discovery
             items.Add((JsonNode)new JsonObject
             {
                 ["metadata"] = metadata,
-                ["versions"] = new JsonArray(new JsonObject { ["version"] = version, ["resources"] = new JsonArray(resources), ["freshness"] = "Current" }),
+                ["versions"] = new JsonArray(
+                    new JsonObject { ["version"] = version, ["resources"] = new JsonArray(resources), ["freshness"] = "Current" }),
             });
         }
 
-        return new JsonObject { ["kind"] = "APIGroupDiscoveryList", ["apiVersion"] = "apidiscovery.k8s.io/v2", ["metadata"] = new JsonObject(), ["items"] = items };
+        return new JsonObject
+        {
+            ["kind"] = "APIGroupDiscoveryList",
+            ["apiVersion"] = "apidiscovery.k8s.io/v2",
+            ["metadata"] = new JsonObject(),
+            ["items"] = items,
+        };
     }
 
     private static JsonObject AggregatedResource(ResourceType type)

@@ -41,7 +41,8 @@ internal sealed class FieldSelector
         foreach (var clause in text.Split(',', StringSplitOptions.RemoveEmptyEntries))
         {
             var (field, value, equal) = Split(clause);
-            if (field is not ("metadata.name" or "metadata.namespace") && !(ByKind.TryGetValue(type.Kind, out var more) && more.Contains(field)))
+            if (field is not ("metadata.name" or "metadata.namespace")
+                && !(ByKind.TryGetValue(type.Kind, out var more) && more.Contains(field)))
             {
                 throw ApiException.BadRequest(more is null
                     ? $"\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
@@ -85,7 +86,12 @@ internal sealed class FieldSelector
 
         return node?.GetValueKind() switch
         {
-            null or JsonValueKind.Null => field is "spec.unschedulable" or "spec.hostNetwork" ? "false" : field is "status.replicas" or "status.successful" ? "0" : "",
+            null or JsonValueKind.Null =>
+                field is "spec.unschedulable" or "spec.hostNetwork"
+                    ? "false"
+                    : field is "status.replicas" or "status.successful"
+                    ? "0"
+                    : "",
             JsonValueKind.String => node.GetValue<string>(),
             _ => node.ToJsonString(),
         };

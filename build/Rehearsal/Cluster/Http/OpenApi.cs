@@ -30,7 +30,8 @@ internal sealed class OpenApi
     }
 
     /// <summary>
-    /// An OpenAPI v2 document without a schema, as protobuf: 1 swagger, 2 info {1 title, 2 version}. kubectl asks for it only for kinds that
+    /// An OpenAPI v2 document without a schema, as protobuf: 1 swagger, 2 info {1 title, 2 version}. kubectl asks for it only for kinds
+    /// that
     /// v3 lacks, and goes on to say that the kind is unknown; without the document it says something less helpful.
     /// </summary>
     public static byte[] EmptyVersion2 { get; } = "\n\u00032.0\u0012\u0015\n\nKubernetes\u0012\u0007v1.35.2"u8.ToArray();
@@ -45,10 +46,17 @@ internal sealed class OpenApi
         var root = group.Length == 0 ? $"/api/{version}" : $"/apis/{group}/{version}";
         var paths = new JsonObject();
         var schemas = new JsonObject();
-        foreach (var type in ResourceCatalog.Resources.Concat(ResourceCatalog.Reviews).Where(type => type.Group == group && type.Version == version))
+        foreach (
+            var type in ResourceCatalog.Resources.Concat(ResourceCatalog.Reviews)
+                .Where(type => type.Group == group && type.Version == version))
         {
             var path = type.Namespaced ? $"{root}/namespaces/{{namespace}}/{type.Name}/{{name}}" : $"{root}/{type.Name}/{{name}}";
-            paths[path] = new JsonObject { ["get"] = Operation("get", type), ["patch"] = Operation("patch", type), ["put"] = Operation("put", type) };
+            paths[path] = new JsonObject
+            {
+                ["get"] = Operation("get", type),
+                ["patch"] = Operation("patch", type),
+                ["put"] = Operation("put", type),
+            };
             var collection = path[..^"/{name}".Length];
             paths[collection] = new JsonObject { ["get"] = Operation("list", type), ["post"] = Operation("post", type) };
             Describe(ApiTypes.Of(type), schemas, type);
@@ -168,7 +176,11 @@ internal sealed class OpenApi
             case ShapeKind.Bytes:
                 return new JsonObject { ["type"] = "string", ["format"] = "byte" };
             case ShapeKind.IntOrString:
-                return new JsonObject { ["oneOf"] = new JsonArray(new JsonObject { ["type"] = "integer" }, new JsonObject { ["type"] = "string" }), ["format"] = "int-or-string" };
+                return new JsonObject
+                {
+                    ["oneOf"] = new JsonArray(new JsonObject { ["type"] = "integer" }, new JsonObject { ["type"] = "string" }),
+                    ["format"] = "int-or-string",
+                };
             case ShapeKind.Time or ShapeKind.MicroTime:
                 return new JsonObject { ["type"] = "string", ["format"] = "date-time" };
             case ShapeKind.Fields or ShapeKind.Raw:

@@ -113,7 +113,11 @@ internal sealed class ResourceReads(ObjectStore store, TimeProvider time)
 
             return result.Revision >= floor
                 ? result
-                : throw new ApiException(410, "Expired", "The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.");
+                : throw new ApiException(
+                    410,
+                    "Expired",
+                    "The provided continue parameter is too old to display a consistent list result. You must start a new list without "
+                    + "the continue parameter.");
         }
 
         public bool IsBefore(StoredObject item)

@@ -14,7 +14,14 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
     private static readonly string[] Undeletable = ["default", "kube-system", "kube-public"];
 
     // Kinds that answer a completed deletion with the object instead of a Status.
-    private static readonly string[] AnswersObject = ["Pod", "ServiceAccount", "ResourceQuota", "PersistentVolumeClaim", "PersistentVolume"];
+    private static readonly string[] AnswersObject =
+    [
+        "Pod",
+        "ServiceAccount",
+        "ResourceQuota",
+        "PersistentVolumeClaim",
+        "PersistentVolume",
+    ];
 
     public async Task CreateAsync(ApiRequest request)
     {
@@ -118,7 +125,8 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
 
         var asked = await DeleteRequestAsync(request);
         var outcome = store.Delete(request.Key, asked);
-        var answer = outcome.Gone && !AnswersObject.Contains(request.Type.Kind) ? Answer.Deleted(request.Type, outcome.Object) : outcome.Object;
+        var answer = outcome.Gone
+            && !AnswersObject.Contains(request.Type.Kind) ? Answer.Deleted(request.Type, outcome.Object) : outcome.Object;
         await Answer.JsonAsync(request.Context, 200, answer);
     }
 
@@ -141,7 +149,11 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
             }
         }
 
-        await Answer.ListAsync(request, chosen, new JsonObject { ["resourceVersion"] = revision.ToString(CultureInfo.InvariantCulture) }, time.GetUtcNow());
+        await Answer.ListAsync(
+            request,
+            chosen,
+            new JsonObject { ["resourceVersion"] = revision.ToString(CultureInfo.InvariantCulture) },
+            time.GetUtcNow());
     }
 
     /// <summary>The manager a request writes as: its <c>fieldManager</c> parameter, else the first part of its User-Agent.</summary>
@@ -179,7 +191,11 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
 
         if (metadata.Text("uid") is { Length: > 0 } uid && uid != stored.Text("uid"))
         {
-            throw ApiException.Conflict(type.Group, type.Name, name, $"Precondition failed: UID in precondition: {uid}, UID in object meta: {stored.Text("uid")}");
+            throw ApiException.Conflict(
+                type.Group,
+                type.Name,
+                name,
+                $"Precondition failed: UID in precondition: {uid}, UID in object meta: {stored.Text("uid")}");
         }
     }
 
@@ -199,12 +215,15 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
         }
         catch (JsonException wrong)
         {
-            throw mediaType == "application/json-patch+json" ? ApiException.BadRequest(wrong.Message) : new ApiException(500, null, "Invalid JSON Patch");
+            throw mediaType == "application/json-patch+json"
+                ? ApiException.BadRequest(wrong.Message)
+                : new ApiException(500, null, "Invalid JSON Patch");
         }
 
         if (mediaType == "application/json-patch+json")
         {
-            return patch as JsonArray ?? throw ApiException.BadRequest("json: cannot unmarshal object into Go value of type jsonpatch.Patch");
+            return patch as JsonArray
+                ?? throw ApiException.BadRequest("json: cannot unmarshal object into Go value of type jsonpatch.Patch");
         }
 
         return patch as JsonObject ?? throw new ApiException(500, null, "Invalid JSON Patch");
@@ -283,7 +302,8 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
         ObjectValidation.Check(type, value, current);
     }
 
-    /// <summary>A changed object ready to be stored: the parts this path may not write are the stored ones, defaults and owners are filled in.</summary>
+    /// <summary>A changed object ready to be stored: the parts this path may not write are the stored ones, defaults and owners are filled
+    /// in.</summary>
     private JsonObject Finish(ApiRequest request, JsonObject next, JsonObject current)
     {
         var type = request.Type;
@@ -376,10 +396,13 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
         }
         catch (JsonException wrong)
         {
-            throw ApiException.NotImplemented($"YAML in apply patches (kubectl and helm send JSON); as JSON it cannot be read: {wrong.Message}");
+            throw ApiException.NotImplemented(
+                $"YAML in apply patches (kubectl and helm send JSON); as JSON it cannot be read: {wrong.Message}");
         }
 
-        if (applied is null || applied.Text("kind") is not { Length: > 0 } kind || applied.Text("apiVersion") is not { Length: > 0 } version)
+        if (applied is null
+            || applied.Text("kind") is not { Length: > 0 } kind
+            || applied.Text("apiVersion") is not { Length: > 0 } version)
         {
             throw ApiException.BadRequest("error decoding YAML: Object 'Kind' is missing");
         }
@@ -415,7 +438,11 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
     }
 
     private static ApiException NotTyped(JsonObject applied, ResourceType type, string why) =>
-        new(500, null, $"failed to create typed patch object ({applied.At("metadata").Text("namespace")}/{applied.At("metadata").Text("name")}; {type.ApiVersion}, Kind={type.Kind}): {why}");
+        new(
+            500,
+            null,
+            $"failed to create typed patch object ({applied.At("metadata").Text("namespace")}/{applied.At("metadata").Text("name")}; "
+            + $"{type.ApiVersion}, Kind={type.Kind}): {why}");
 
     private static void Strip(JsonNode node)
     {

@@ -20,7 +20,11 @@ internal sealed class Reviews(Access access)
             case "SelfSubjectReview":
                 review["status"] = new JsonObject
                 {
-                    ["userInfo"] = new JsonObject { ["username"] = caller.User, ["groups"] = new JsonArray(caller.Groups.Select(group => (JsonNode)group).ToArray()) },
+                    ["userInfo"] = new JsonObject
+                    {
+                        ["username"] = caller.User,
+                        ["groups"] = new JsonArray(caller.Groups.Select(group => (JsonNode)group).ToArray()),
+                    },
                 };
                 break;
             case "SelfSubjectRulesReview":
@@ -31,7 +35,9 @@ internal sealed class Reviews(Access access)
                 break;
             default:
                 var spec = review.At("spec");
-                Decide(review, new Caller(spec.Text("user") ?? "", spec.List("groups").Select(group => group!.GetValue<string>()).ToList()));
+                Decide(
+                    review,
+                    new Caller(spec.Text("user") ?? "", spec.List("groups").Select(group => group!.GetValue<string>()).ToList()));
                 break;
         }
 
@@ -67,7 +73,13 @@ internal sealed class Reviews(Access access)
         var paths = new JsonArray();
         if (caller.IsAdministrator)
         {
-            resources.Add((JsonNode)new JsonObject { ["verbs"] = new JsonArray("*"), ["apiGroups"] = new JsonArray("*"), ["resources"] = new JsonArray("*") });
+            resources.Add(
+                (JsonNode)new JsonObject
+                {
+                    ["verbs"] = new JsonArray("*"),
+                    ["apiGroups"] = new JsonArray("*"),
+                    ["resources"] = new JsonArray("*"),
+                });
             paths.Add((JsonNode)new JsonObject { ["verbs"] = new JsonArray("*"), ["nonResourceURLs"] = new JsonArray("*") });
         }
 

@@ -53,7 +53,8 @@ internal sealed class Subresources(ObjectStore store, TimeProvider time)
     {
         var body = await BodyReader.ObjectAsync(request.Context, request.Type, "Binding", "v1");
         var node = body.At("target").Text("name");
-        _ = store.Update(request.Key, pod => pod.Child("spec")["nodeName"] = node) ?? throw ApiException.NotFound("", "pods", request.Name!);
+        _ = store.Update(request.Key, pod => pod.Child("spec")["nodeName"] = node)
+            ?? throw ApiException.NotFound("", "pods", request.Name!);
         await Answer.JsonAsync(request.Context, 201, Answer.Success(201));
     }
 
@@ -63,7 +64,8 @@ internal sealed class Subresources(ObjectStore store, TimeProvider time)
         var body = await BodyReader.ObjectAsync(request.Context, request.Type, "Eviction", "policy/v1");
         var pod = store.Get(request.Key) ?? throw ApiException.NotFound("", "pods", request.Name!);
         var budget = store.List("policy", "poddisruptionbudgets", request.Namespace)
-            .FirstOrDefault(item => SelectorText.Of(item.At("spec", "selector")) is { Length: > 0 } text && LabelSelector.Parse(text).Matches(pod));
+            .FirstOrDefault(
+                item => SelectorText.Of(item.At("spec", "selector")) is { Length: > 0 } text && LabelSelector.Parse(text).Matches(pod));
         if (budget is not null && (budget.At("status").Number("disruptionsAllowed") ?? 0) <= 0)
         {
             var status = budget.At("status");
@@ -73,13 +75,19 @@ internal sealed class Subresources(ObjectStore store, TimeProvider time)
                 [
                     new StatusCause(
                         "DisruptionBudget",
-                        $"The disruption budget {budget.At("metadata").Text("name")} needs {status.Number("desiredHealthy") ?? 0} healthy pods and has {status.Number("currentHealthy") ?? 0} currently",
+                        $"The disruption budget {budget.At("metadata").Text("name")} needs {status.Number("desiredHealthy") ?? 0} "
+                        + $"healthy pods and has {status.Number("currentHealthy") ?? 0} currently",
                         ""),
                 ],
             };
         }
 
-        store.Delete(request.Key, new DeleteRequest(DeletePropagation.Background, (int?)body.At("deleteOptions").Number("gracePeriodSeconds"), DryRun: request.DryRun("CreateOptions")));
+        store.Delete(
+            request.Key,
+            new DeleteRequest(
+                DeletePropagation.Background,
+                (int?)body.At("deleteOptions").Number("gracePeriodSeconds"),
+                DryRun: request.DryRun("CreateOptions")));
         await Answer.JsonAsync(request.Context, 201, Answer.Success(201));
     }
 
@@ -104,7 +112,11 @@ internal sealed class Subresources(ObjectStore store, TimeProvider time)
             ["apiVersion"] = "autoscaling/v1",
             ["metadata"] = identity,
             ["spec"] = spec,
-            ["status"] = new JsonObject { ["replicas"] = value.At("status").Number("replicas") ?? 0, ["selector"] = SelectorText.Of(value.At("spec", "selector")) },
+            ["status"] = new JsonObject
+            {
+                ["replicas"] = value.At("status").Number("replicas") ?? 0,
+                ["selector"] = SelectorText.Of(value.At("spec", "selector")),
+            },
         };
     }
 
@@ -113,7 +125,9 @@ internal sealed class Subresources(ObjectStore store, TimeProvider time)
         var replicas = scale.At("spec")?["replicas"];
         if (replicas is not null && scale.At("spec").Number("replicas") is null)
         {
-            throw ApiException.BadRequest("Scale in version \"v1\" cannot be handled as a Scale: json: cannot unmarshal string into Go struct field ScaleSpec.spec.replicas of type int32");
+            throw ApiException.BadRequest(
+                "Scale in version \"v1\" cannot be handled as a Scale: json: cannot unmarshal string into Go struct field "
+                + "ScaleSpec.spec.replicas of type int32");
         }
 
         var count = scale.At("spec").Number("replicas") ?? 0;
@@ -126,7 +140,12 @@ internal sealed class Subresources(ObjectStore store, TimeProvider time)
 
         var next = (JsonObject)now.DeepClone();
         next.Child("spec")["replicas"] = count;
-        ManagedFields.RecordUpdate(request.Type, now, next, ResourceWrites.Manager(request, request.Type), ObjectStore.Stamp(time.GetUtcNow()));
+        ManagedFields.RecordUpdate(
+            request.Type,
+            now,
+            next,
+            ResourceWrites.Manager(request, request.Type),
+            ObjectStore.Stamp(time.GetUtcNow()));
         return next;
     }
 }

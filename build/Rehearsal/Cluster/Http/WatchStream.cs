@@ -26,7 +26,9 @@ internal sealed class WatchStream(ObjectStore store, TimeProvider time, Cancella
         using var both = CancellationTokenSource.CreateLinkedTokenSource(ending.Token, timeout.Token);
         var type = request.Type;
         var fromNow = initialEvents || version is null or 0;
-        using var subscription = fromNow ? store.Subscribe(type.Group, type.Name) : store.SubscribeAfter(type.Group, type.Name, version!.Value);
+        using var subscription = fromNow
+            ? store.Subscribe(type.Group, type.Name)
+            : store.SubscribeAfter(type.Group, type.Name, version!.Value);
         var response = request.Context.Response;
         response.StatusCode = 200;
         response.ContentType = "application/json";
@@ -65,7 +67,13 @@ internal sealed class WatchStream(ObjectStore store, TimeProvider time, Cancella
         }
     }
 
-    private async Task FollowAsync(ObjectStore.Subscription subscription, Sink sink, Filter filter, bool bookmarks, long seen, CancellationToken cancellation)
+    private async Task FollowAsync(
+        StoreSubscription subscription,
+        Sink sink,
+        Filter filter,
+        bool bookmarks,
+        long seen,
+        CancellationToken cancellation)
     {
         var bookmarked = seen;
         while (true)
@@ -108,12 +116,16 @@ internal sealed class WatchStream(ObjectStore store, TimeProvider time, Cancella
         var match = request["resourceVersionMatch"];
         if (initialEvents && match != "NotOlderThan")
         {
-            throw ResourceReads.ListOptionsRefused("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+            throw ResourceReads.ListOptionsRefused(
+                "resourceVersionMatch",
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
         }
 
         if (!initialEvents && match is not null)
         {
-            throw ResourceReads.ListOptionsRefused("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+            throw ResourceReads.ListOptionsRefused(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
         }
     }
 
@@ -186,7 +198,11 @@ internal sealed class WatchStream(ObjectStore store, TimeProvider time, Cancella
 
         public void Bookmark(long revision, bool endOfInitialEvents)
         {
-            var metadata = new JsonObject { ["resourceVersion"] = revision.ToString(CultureInfo.InvariantCulture), ["creationTimestamp"] = null };
+            var metadata = new JsonObject
+            {
+                ["resourceVersion"] = revision.ToString(CultureInfo.InvariantCulture),
+                ["creationTimestamp"] = null,
+            };
             if (endOfInitialEvents)
             {
                 metadata["annotations"] = new JsonObject { ["k8s.io/initial-events-end"] = "true" };
@@ -195,7 +211,13 @@ internal sealed class WatchStream(ObjectStore store, TimeProvider time, Cancella
             var mark = form switch
             {
                 AnswerForm.Partial => new JsonObject { ["kind"] = "PartialObjectMetadata", ["apiVersion"] = "meta.k8s.io/v1" },
-                AnswerForm.Table => new JsonObject { ["kind"] = "Table", ["apiVersion"] = "meta.k8s.io/v1", ["columnDefinitions"] = new JsonArray(), ["rows"] = new JsonArray() },
+                AnswerForm.Table => new JsonObject
+                {
+                    ["kind"] = "Table",
+                    ["apiVersion"] = "meta.k8s.io/v1",
+                    ["columnDefinitions"] = new JsonArray(),
+                    ["rows"] = new JsonArray(),
+                },
                 _ => new JsonObject { ["kind"] = request.Type.Kind, ["apiVersion"] = request.Type.ApiVersion },
             };
             mark["metadata"] = metadata;

@@ -164,7 +164,9 @@ internal static class ObjectDefaults
         spec.Default("replicas", () => 1);
         spec.Default("revisionHistoryLimit", () => 10);
         spec.Default("podManagementPolicy", () => "OrderedReady");
-        spec.Default("persistentVolumeClaimRetentionPolicy", () => new JsonObject { ["whenDeleted"] = "Retain", ["whenScaled"] = "Retain" });
+        spec.Default(
+            "persistentVolumeClaimRetentionPolicy",
+            () => new JsonObject { ["whenDeleted"] = "Retain", ["whenScaled"] = "Retain" });
         var strategy = spec.Child("updateStrategy");
         strategy.Default("type", () => "RollingUpdate");
         if (strategy.Text("type") == "RollingUpdate")

@@ -58,7 +58,14 @@ internal static class PodDefaults
         {
             if (!tolerations.OfType<JsonObject>().Any(item => item.Text("key") == key || (item.Text("key") is null && item.Text("operator") == "Exists")))
             {
-                tolerations.Add((JsonNode)new JsonObject { ["key"] = key, ["operator"] = "Exists", ["effect"] = "NoExecute", ["tolerationSeconds"] = 300 });
+                tolerations.Add(
+                    (JsonNode)new JsonObject
+                    {
+                        ["key"] = key,
+                        ["operator"] = "Exists",
+                        ["effect"] = "NoExecute",
+                        ["tolerationSeconds"] = 300,
+                    });
             }
         }
 
@@ -149,13 +156,16 @@ internal static class PodDefaults
             host.Default("type", () => "");
         }
 
-        var items = volume.At("downwardAPI").Objects("items").Concat(volume.At("projected").Objects("sources").SelectMany(source => source.At("downwardAPI").Objects("items")));
+        var items = volume.At("downwardAPI")
+            .Objects("items")
+            .Concat(volume.At("projected").Objects("sources").SelectMany(source => source.At("downwardAPI").Objects("items")));
         foreach (var field in items.Select(item => item.At("fieldRef")).OfType<JsonObject>())
         {
             field.Default("apiVersion", () => "v1");
         }
 
-        foreach (var token in volume.At("projected").Objects("sources").Select(source => source.At("serviceAccountToken")).OfType<JsonObject>())
+        foreach (
+            var token in volume.At("projected").Objects("sources").Select(source => source.At("serviceAccountToken")).OfType<JsonObject>())
         {
             token.Default("expirationSeconds", () => 3600);
         }

@@ -36,7 +36,8 @@ internal sealed class ServiceAddresses(Func<IEnumerable<StoredObject>> services)
             spec["clusterIPs"] = new JsonArray(address);
         }
 
-        if (kind is "NodePort" or "LoadBalancer" && spec["allocateLoadBalancerNodePorts"]?.GetValueKind() is not System.Text.Json.JsonValueKind.False)
+        if (kind is "NodePort" or "LoadBalancer"
+            && spec["allocateLoadBalancerNodePorts"]?.GetValueKind() is not System.Text.Json.JsonValueKind.False)
         {
             AssignNodePorts(spec, old.At("spec"));
         }

@@ -151,7 +151,16 @@ internal sealed class FieldSet
         return element[0] switch
         {
             'f' => "." + text,
-            'k' => "[" + string.Join(",", ((JsonObject)JsonNode.Parse(text)!).Select(pair => $"{pair.Key}={pair.Value?.ToJsonString(StoredJson.Relaxed)}")) + "]",
+            'k' => "["
+
+
+
+
+
+
+
+                                            + string.Join(",", ((JsonObject)JsonNode.Parse(text)!).Select(pair => $"{pair.Key}={pair.Value?.ToJsonString(StoredJson.Relaxed)}"))
+                + "]",
             _ => $"[={text}]",
         };
     }

@@ -23,7 +23,8 @@ internal static class FieldWalk
     }
 
     /// <summary>Merges an applied configuration into a private copy of the live object, in place.</summary>
-    public static void Merge(ApiType type, JsonObject live, JsonObject applied) => Merge(new Place(new Shape(ShapeKind.Object, type)), live, applied);
+    public static void Merge(ApiType type, JsonObject live, JsonObject applied) =>
+        Merge(new Place(new Shape(ShapeKind.Object, type)), live, applied);
 
     /// <summary>Takes out what was claimed before and is kept by nobody now, in place.</summary>
     public static void Prune(ApiType type, JsonObject value, FieldSet claimedBefore, FieldSet kept) =>
@@ -151,7 +152,10 @@ internal static class FieldWalk
         }
 
         var slots = target.Select((value, index) => (Value: value, Index: index, Name: place.ElementName(value, ""))).ToList();
-        var applied = slots.Where(slot => ranks.ContainsKey(slot.Name)).OrderBy(slot => ranks[slot.Name]).Select(slot => slot.Value).ToList();
+        var applied = slots.Where(slot => ranks.ContainsKey(slot.Name))
+            .OrderBy(slot => ranks[slot.Name])
+            .Select(slot => slot.Value)
+            .ToList();
         var next = 0;
         var ordered = slots.Select(slot => ranks.ContainsKey(slot.Name) ? applied[next++] : slot.Value).ToList();
         target.Clear();

@@ -27,7 +27,11 @@ internal sealed class ManagedFields
         {
             if (item.Text("manager") is { } name && item["fieldsV1"] is JsonObject fields)
             {
-                var manager = new FieldManager(name, item.Text("operation") == "Apply", item.Text("apiVersion") ?? "", item.Text("subresource") ?? "");
+                var manager = new FieldManager(
+                    name,
+                    item.Text("operation") == "Apply",
+                    item.Text("apiVersion") ?? "",
+                    item.Text("subresource") ?? "");
                 result._entries.Add(new Entry(manager, FieldSet.Parse(fields), item.Text("time") ?? ""));
             }
         }
@@ -63,7 +67,11 @@ internal sealed class ManagedFields
         catch (ShapeException wrong)
         {
             var metadata = applied.At("metadata");
-            throw new ApiException(500, null, $"failed to create typed patch object ({metadata.Text("namespace")}/{metadata.Text("name")}; {type.ApiVersion}, Kind={type.Kind}): {wrong.Message}");
+            throw new ApiException(
+                500,
+                null,
+                $"failed to create typed patch object ({metadata.Text("namespace")}/{metadata.Text("name")}; {type.ApiVersion}, "
+                + $"Kind={type.Kind}): {wrong.Message}");
         }
 
         var result = live is null ? new JsonObject { ["metadata"] = new JsonObject() } : (JsonObject)live.DeepClone();
@@ -71,7 +79,11 @@ internal sealed class ManagedFields
         if (live is not null && fields._entries.Count == 0)
         {
             // Objects made without managers: their present content belongs to nobody in particular, and conflicts say so.
-            fields.Take(new FieldManager("before-first-apply", false, type.ApiVersion), FieldWalk.Claim(shape, Owned(live)), new FieldSet(), now);
+            fields.Take(
+                new FieldManager("before-first-apply", false, type.ApiVersion),
+                FieldWalk.Claim(shape, Owned(live)),
+                new FieldSet(),
+                now);
         }
 
         var before = fields.Find(manager)?.Fields ?? new FieldSet();
@@ -126,7 +138,8 @@ internal sealed class ManagedFields
 
     private static ApiException Conflict(List<(FieldManager Manager, string Path)> conflicts)
     {
-        var causes = conflicts.Select(item => new StatusCause("FieldManagerConflict", "conflict with " + Print(item.Manager), item.Path)).ToList();
+        var causes = conflicts.Select(
+            item => new StatusCause("FieldManagerConflict", "conflict with " + Print(item.Manager), item.Path)).ToList();
         string text;
         if (conflicts.Count == 1)
         {

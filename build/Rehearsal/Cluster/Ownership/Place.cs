@@ -95,9 +95,11 @@ internal readonly record struct Place(Shape? Shape, ApiField? Field = null)
             if (found is null)
             {
                 var member = Shape!.Element!.Type?.Find(key);
-                keys[key] = member?.Default ?? (member is { Optional: false, Shape.Kind: ShapeKind.String } && key is not "name" ? "" : null)
+                keys[key] = member?.Default
+                    ?? (member is { Optional: false, Shape.Kind: ShapeKind.String } && key is not "name" ? "" : null)
                     ?? throw new ShapeException(
-                        $"{path}: element 0: associative list with keys has an element that omits key field \"{key}\" (and doesn't have default value)");
+                        $"{path}: element 0: associative list with keys has an element that omits key field \"{key}\" (and doesn't "
+                        + "have default value)");
             }
             else
             {

@@ -99,7 +99,9 @@ internal static class JsonPatch
             throw Refused();
         }
 
-        return pointer[1..].Split('/').Select(part => part.Replace("~1", "/", StringComparison.Ordinal).Replace("~0", "~", StringComparison.Ordinal)).ToArray();
+        return pointer[1..].Split('/')
+            .Select(part => part.Replace("~1", "/", StringComparison.Ordinal).Replace("~0", "~", StringComparison.Ordinal))
+            .ToArray();
     }
 
     private static JsonNode? Find(JsonNode document, string[] path)

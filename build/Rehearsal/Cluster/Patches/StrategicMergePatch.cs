@@ -64,14 +64,18 @@ internal static class StrategicMergePatch
 
         foreach (var (name, value) in patch)
         {
-            if (name.StartsWith(DeleteFromList, StringComparison.Ordinal) && value is JsonArray gone && target[name[DeleteFromList.Length..]] is JsonArray list)
+            if (name.StartsWith(DeleteFromList, StringComparison.Ordinal)
+                && value is JsonArray gone
+                && target[name[DeleteFromList.Length..]] is JsonArray list)
             {
                 foreach (var found in list.Where(item => gone.Any(other => JsonNode.DeepEquals(item, other))).ToList())
                 {
                     list.Remove(found);
                 }
             }
-            else if (name.StartsWith(ElementOrder, StringComparison.Ordinal) && value is JsonArray order && target[name[ElementOrder.Length..]] is JsonArray ordered)
+            else if (name.StartsWith(ElementOrder, StringComparison.Ordinal)
+                && value is JsonArray order
+                && target[name[ElementOrder.Length..]] is JsonArray ordered)
             {
                 Reorder(ordered, order, type?.Find(name[ElementOrder.Length..])?.PatchKey);
             }
@@ -89,7 +93,9 @@ internal static class StrategicMergePatch
 
     private static JsonArray MergeList(ApiField field, JsonArray target, JsonArray patch)
     {
-        var result = patch.OfType<JsonObject>().Any(item => item.Text(Directive) == "replace") ? [] : target.Select(item => item?.DeepClone()).ToList();
+        var result = patch.OfType<JsonObject>().Any(item => item.Text(Directive) == "replace")
+            ? []
+            : target.Select(item => item?.DeepClone()).ToList();
         foreach (var item in patch)
         {
             if (item is not JsonObject element)
@@ -154,7 +160,9 @@ internal static class StrategicMergePatch
     {
         for (var i = 0; i < order.Count; i++)
         {
-            var same = key is null ? JsonNode.DeepEquals(item, order[i]) : JsonNode.DeepEquals((item as JsonObject)?[key], (order[i] as JsonObject)?[key]);
+            var same = key is null
+                ? JsonNode.DeepEquals(item, order[i])
+                : JsonNode.DeepEquals((item as JsonObject)?[key], (order[i] as JsonObject)?[key]);
             if (same)
             {
                 return i;

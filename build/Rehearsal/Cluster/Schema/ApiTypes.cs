@@ -34,7 +34,8 @@ internal enum ListMerge
 /// <summary>One member of a type, as the lines of api-types.txt say it.</summary>
 internal sealed record ApiField(string Name, int Number, Shape Shape)
 {
-    /// <summary>The members of the shape's type stand in the owner's JSON themselves; in protobuf they are a message of their own.</summary>
+    /// <summary>The members of the shape's type stand in the owner's JSON themselves; in protobuf they are a message of their
+    /// own.</summary>
     public bool Inline { get; init; }
 
     /// <summary>Absent and zero differ.</summary>
@@ -87,7 +88,8 @@ internal sealed class ApiType(string name, bool atomic)
         }
     }
 
-    /// <summary>Takes the members of inlined types over; those are complete, since a type stands before the types it names only for its own members.</summary>
+    /// <summary>Takes the members of inlined types over; those are complete, since a type stands before the types it names only for its
+    /// own members.</summary>
     internal void Flatten()
     {
         foreach (var inline in _byNumber.Values.Where(field => field.Inline).ToList())
@@ -152,7 +154,10 @@ internal static class ApiTypes
 
     private static ApiField ReadField(string[] words, Dictionary<string, ApiType> types, Dictionary<string, Shape> shapes)
     {
-        var field = new ApiField(words[0], int.Parse(words[1], CultureInfo.InvariantCulture), ReadShape(words[2], types, shapes)) { Inline = words[0] == "*" };
+        var field = new ApiField(
+            words[0],
+            int.Parse(words[1], CultureInfo.InvariantCulture),
+            ReadShape(words[2], types, shapes)) { Inline = words[0] == "*" };
         foreach (var flag in words.AsSpan(3))
         {
             var (name, value) = flag.Split('=', 2) is [var left, var right] ? (left, right) : (flag, null);

@@ -171,8 +171,10 @@ internal static class ObjectShape
 
     private static bool IsZero(Shape shape, JsonNode node) => shape.Kind switch
     {
-        ShapeKind.String or ShapeKind.Bytes or ShapeKind.Time or ShapeKind.MicroTime => node.GetValueKind() == JsonValueKind.String && node.GetValue<string>().Length == 0,
-        ShapeKind.Int or ShapeKind.Float => node is JsonValue value && value.TryGetValue<double>(out var number) ? number == 0 : Whole(node)?.GetValue<long>() == 0,
+        ShapeKind.String or ShapeKind.Bytes or ShapeKind.Time or ShapeKind.MicroTime =>
+            node.GetValueKind() == JsonValueKind.String && node.GetValue<string>().Length == 0,
+        ShapeKind.Int or ShapeKind.Float =>
+            node is JsonValue value && value.TryGetValue<double>(out var number) ? number == 0 : Whole(node)?.GetValue<long>() == 0,
         ShapeKind.Bool => node.GetValueKind() == JsonValueKind.False,
         ShapeKind.List => ((JsonArray)node).Count == 0,
         ShapeKind.Map => ((JsonObject)node).Count == 0,
@@ -187,7 +189,9 @@ internal static class ObjectShape
             return JsonValue.Create(number);
         }
 
-        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var real) && Math.Floor(real) == real && Math.Abs(real) < 1e15
+        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var real)
+            && Math.Floor(real) == real
+            && Math.Abs(real) < 1e15
             ? JsonValue.Create((long)real)
             : null;
     }
@@ -215,7 +219,9 @@ internal static class ObjectShape
         var formats = new[] { "yyyy-MM-dd'T'HH:mm:ss.ffffff'Z'", "yyyy-MM-dd'T'HH:mm:ss.ffffffzzz" };
         if (!DateTimeOffset.TryParseExact(text, formats, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var time))
         {
-            throw new ShapeException($"parsing time \"{text}\" as \"2006-01-02T15:04:05.000000Z07:00\": cannot parse \"{text[Math.Min(text.Length, 19)..]}\" as \".000000\"");
+            throw new ShapeException(
+                $"parsing time \"{text}\" as \"2006-01-02T15:04:05.000000Z07:00\": cannot parse "
+                + $"\"{text[Math.Min(text.Length, 19)..]}\" as \".000000\"");
         }
 
         return JsonValue.Create(time.UtcDateTime.ToString(formats[0], CultureInfo.InvariantCulture));
@@ -229,7 +235,8 @@ internal static class ObjectShape
         }
     }
 
-    private static string TypeName(Shape shape) => shape.Kind is ShapeKind.Object ? shape.Type!.Name : shape.Kind is ShapeKind.Bytes ? "[]uint8" : "string";
+    private static string TypeName(Shape shape) =>
+        shape.Kind is ShapeKind.Object ? shape.Type!.Name : shape.Kind is ShapeKind.Bytes ? "[]uint8" : "string";
 
     private static ShapeException Wrong(JsonNode node, ApiType owner, string path, string wanted)
     {

@@ -234,7 +234,9 @@ internal static class ProtobufReader
         }
 
         var time = DateTimeOffset.FromUnixTimeSeconds(seconds).AddTicks(nanos / 100);
-        return kind == ShapeKind.Time ? ObjectStore.Stamp(time) : time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.ffffff'Z'", CultureInfo.InvariantCulture);
+        return kind == ShapeKind.Time
+            ? ObjectStore.Stamp(time)
+            : time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.ffffff'Z'", CultureInfo.InvariantCulture);
     }
 
     private static JsonNode? Embedded(ReadOnlySpan<byte> bytes)

@@ -5,7 +5,8 @@ using System.Text.Json.Nodes;
 
 namespace Rehearsal.Cluster;
 
-/// <summary>Resource quantities (<c>250m</c>, <c>1.5Gi</c>): parsing, and the shortest text without a fraction, as the real server writes them.</summary>
+/// <summary>Resource quantities (<c>250m</c>, <c>1.5Gi</c>): parsing, and the shortest text without a fraction, as the real server writes
+/// them.</summary>
 internal static class Quantity
 {
     private static readonly string[] Decimal = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
@@ -36,7 +37,9 @@ internal static class Quantity
         var number = text[..split];
         if (number.Length > 1 && suffix.Length == 0 && number.Contains('e', StringComparison.OrdinalIgnoreCase))
         {
-            return decimal.TryParse(number, NumberStyles.Float, CultureInfo.InvariantCulture, out var exponent) ? new BigInteger(exponent * 1_000_000_000m) : null;
+            return decimal.TryParse(number, NumberStyles.Float, CultureInfo.InvariantCulture, out var exponent)
+                ? new BigInteger(exponent * 1_000_000_000m)
+                : null;
         }
 
         if (!decimal.TryParse(number, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var value))

@@ -1,6 +1,7 @@
 namespace Rehearsal.Cluster;
 
-/// <summary>Every resource the server knows, in the order discovery lists them; the order of groups decides what a bare name means.</summary>
+/// <summary>Every resource the server knows, in the order discovery lists them; the order of groups decides what a bare name
+/// means.</summary>
 public static class ResourceCatalog
 {
     private static readonly string[] Get = ["get"];
@@ -16,7 +17,12 @@ public static class ResourceCatalog
         Core("endpoints", "Endpoints", "ep"),
         Core("events", "Event", "ev"),
         Core("limitranges", "LimitRange", "limits"),
-        Core("namespaces", "Namespace", "ns") with { Namespaced = false, HasStatus = true, Subresources = [Sub("finalize", "Namespace", ["update"])] },
+        Core("namespaces", "Namespace", "ns") with
+        {
+            Namespaced = false,
+            HasStatus = true,
+            Subresources = [Sub("finalize", "Namespace", ["update"])],
+        },
         Core("nodes", "Node", "no") with { Namespaced = false, HasStatus = true },
         Core("persistentvolumeclaims", "PersistentVolumeClaim", "pvc") with { HasStatus = true },
         Core("persistentvolumes", "PersistentVolume", "pv") with { Namespaced = false, HasStatus = true },
@@ -51,10 +57,32 @@ public static class ResourceCatalog
         },
         In("apps", "controllerrevisions", "ControllerRevision"),
         In("apps", "daemonsets", "DaemonSet", "ds") with { Tracked = true, HasStatus = true, Categories = ["all"] },
-        In("apps", "deployments", "Deployment", "deploy") with { Tracked = true, HasStatus = true, Categories = ["all"], Subresources = [Scale] },
-        In("apps", "replicasets", "ReplicaSet", "rs") with { Tracked = true, HasStatus = true, Categories = ["all"], Subresources = [Scale] },
-        In("apps", "statefulsets", "StatefulSet", "sts") with { Tracked = true, HasStatus = true, Categories = ["all"], Subresources = [Scale] },
-        In("autoscaling", "horizontalpodautoscalers", "HorizontalPodAutoscaler", "hpa") with { Version = "v2", HasStatus = true, Categories = ["all"] },
+        In("apps", "deployments", "Deployment", "deploy") with
+        {
+            Tracked = true,
+            HasStatus = true,
+            Categories = ["all"],
+            Subresources = [Scale],
+        },
+        In("apps", "replicasets", "ReplicaSet", "rs") with
+        {
+            Tracked = true,
+            HasStatus = true,
+            Categories = ["all"],
+            Subresources = [Scale],
+        },
+        In("apps", "statefulsets", "StatefulSet", "sts") with
+        {
+            Tracked = true,
+            HasStatus = true,
+            Categories = ["all"],
+            Subresources = [Scale],
+        },
+        In(
+            "autoscaling",
+            "horizontalpodautoscalers",
+            "HorizontalPodAutoscaler",
+            "hpa") with { Version = "v2", HasStatus = true, Categories = ["all"] },
         In("batch", "cronjobs", "CronJob", "cj") with { Tracked = true, HasStatus = true, Categories = ["all"] },
         In("batch", "jobs", "Job") with { Tracked = true, HasStatus = true, Categories = ["all"] },
         In("coordination.k8s.io", "leases", "Lease"),

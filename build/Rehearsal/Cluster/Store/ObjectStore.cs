@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Text.Json.Nodes;
-using System.Threading.Channels;
 
 namespace Rehearsal.Cluster;
 
@@ -19,7 +18,7 @@ public sealed class ObjectStore : IDisposable
     private readonly StoreJournal? _journal;
     private readonly ObjectTable _table = new();
     private readonly List<StoreEvent> _history = [];
-    private readonly List<Subscription> _subscriptions = [];
+    private readonly List<StoreSubscription> _subscriptions = [];
     private readonly ServiceAddresses _addresses;
     private long _revision;
     private long _historyFloor;
@@ -76,7 +75,8 @@ public sealed class ObjectStore : IDisposable
     /// <summary>
     /// Stores a new object, with defaults, uid, creationTimestamp, generation and resourceVersion (and name, out of generateName).
     /// </summary>
-    /// <exception cref="ApiException">404 when its namespace does not exist, 403 when that is being deleted, 409 when the object exists.</exception>
+    /// <exception cref="ApiException">404 when its namespace does not exist, 403 when that is being deleted, 409 when the object
+    /// exists.</exception>
     public JsonObject Create(string group, string resource, JsonObject obj) =>
         Create(TypeOf(group, resource), (JsonObject)obj.DeepClone(), dryRun: false);
 
@@ -165,17 +165,17 @@ public sealed class ObjectStore : IDisposable
     }
 
     /// <summary>What exists of a resource (null: everything) and all its events from here on.</summary>
-    internal Subscription Subscribe(string? group, string? resource)
+    internal StoreSubscription Subscribe(string? group, string? resource)
     {
         lock (_gate)
         {
             var existing = resource is null ? _table.All() : _table.List(group!, resource, null);
-            return Add(new Subscription(this, group, resource, existing, [], _revision));
+            return Add(new StoreSubscription(this, group, resource, existing, [], _revision));
         }
     }
 
     /// <summary>The events of a resource after a revision. Null when that lies before the history that is kept.</summary>
-    internal Subscription? SubscribeAfter(string group, string resource, long revision)
+    internal StoreSubscription? SubscribeAfter(string group, string resource, long revision)
     {
         lock (_gate)
         {
@@ -184,12 +184,13 @@ public sealed class ObjectStore : IDisposable
                 return null;
             }
 
-            var missed = _history.Where(item => item.Revision > revision && item.Now.Key.Group == group && item.Now.Key.Resource == resource);
-            return Add(new Subscription(this, group, resource, [], missed.ToList(), _revision));
+            var missed = _history.Where(
+                item => item.Revision > revision && item.Now.Key.Group == group && item.Now.Key.Resource == resource);
+            return Add(new StoreSubscription(this, group, resource, [], missed.ToList(), _revision));
         }
     }
 
-    internal void Unsubscribe(Subscription subscription)
+    internal void Unsubscribe(StoreSubscription subscription)
     {
         lock (_gate)
         {
@@ -272,12 +273,14 @@ public sealed class ObjectStore : IDisposable
     }
 
     /// <summary>RFC 3339 in whole seconds, as all Kubernetes times but MicroTime.</summary>
-    internal static string Stamp(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
+    internal static string Stamp(DateTimeOffset time) =>
+        time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
 
     private static ResourceType TypeOf(string group, string resource) =>
-        ResourceCatalog.Find(group, resource) ?? throw ApiException.NotImplemented($"the resource {ApiException.Qualified(group, resource)}");
+        ResourceCatalog.Find(group, resource)
+            ?? throw ApiException.NotImplemented($"the resource {ApiException.Qualified(group, resource)}");
 
-    private Subscription Add(Subscription subscription)
+    private StoreSubscription Add(StoreSubscription subscription)
     {
         _subscriptions.Add(subscription);
         return subscription;
@@ -312,7 +315,18 @@ public sealed class ObjectStore : IDisposable
         var type = current.Type;
         var old = current.Object.Child("metadata");
         var metadata = next.Child("metadata");
-        foreach (var name in new[] { "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds" })
+        foreach (
+            var name in new[]
+            {
+                "name",
+                "namespace",
+                "uid",
+                "resourceVersion",
+                "generation",
+                "creationTimestamp",
+                "deletionTimestamp",
+                "deletionGracePeriodSeconds",
+            })
         {
             metadata.Copy(name, old);
         }
@@ -326,7 +340,7 @@ public sealed class ObjectStore : IDisposable
             metadata["generation"] = (old.Number("generation") ?? 0) + 1;
         }
 
-        if (IsReadyToGo(type, next))
+        if (Deletion.IsComplete(type, next))
         {
             return dryRun ? StoredJson.Freeze(current.Key, type, next, current.Revision).Object : CommitDelete(current, next).Object;
         }
@@ -347,7 +361,7 @@ public sealed class ObjectStore : IDisposable
         var type = current.Type;
         var next = (JsonObject)current.Object.DeepClone();
         var metadata = next.Child("metadata");
-        DeletePreconditions.Check(type, metadata, request);
+        Deletion.CheckPreconditions(type, metadata, request);
         var propagation = request.Propagation
             ?? (key.Resource == "jobs" ? DeletePropagation.Orphan : DeletePropagation.Background);
         var finalizers = metadata.List("finalizers").Select(item => item!.GetValue<string>())
@@ -363,7 +377,7 @@ public sealed class ObjectStore : IDisposable
             metadata["finalizers"] = new JsonArray(finalizers.Select(item => (JsonNode)item).ToArray());
         }
 
-        var grace = key is { Group: "", Resource: "pods" } ? PodGrace(next, request.GracePeriodSeconds) : 0;
+        var grace = key is { Group: "", Resource: "pods" } ? Deletion.PodGrace(next, request.GracePeriodSeconds) : 0;
         var already = metadata.Text("deletionTimestamp") is not null;
         if (!already || (metadata.Number("deletionGracePeriodSeconds") ?? 0) > grace)
         {
@@ -381,9 +395,11 @@ public sealed class ObjectStore : IDisposable
             next.Child("status")["phase"] = "Terminating";
         }
 
-        if (IsReadyToGo(type, next))
+        if (Deletion.IsComplete(type, next))
         {
-            return new DeleteOutcome(request.DryRun ? current.Object : CommitDelete(current, (JsonObject)current.Object.DeepClone()).Object, true);
+            return new DeleteOutcome(
+                request.DryRun ? current.Object : CommitDelete(current, (JsonObject)current.Object.DeepClone()).Object,
+                true);
         }
 
         if (request.DryRun || JsonNode.DeepEquals(current.Object, next))
@@ -392,26 +408,6 @@ public sealed class ObjectStore : IDisposable
         }
 
         return new DeleteOutcome(Commit(ChangeKind.Modified, key, type, next, current).Object, false);
-    }
-
-    private static int PodGrace(JsonObject pod, long? asked)
-    {
-        // As the real server: a pod that no node holds, or that has ended, needs no grace.
-        if (pod.Child("spec").Text("nodeName") is not { Length: > 0 } || pod.Child("status").Text("phase") is "Succeeded" or "Failed")
-        {
-            return 0;
-        }
-
-        return (int)(asked ?? pod.Child("spec").Number("terminationGracePeriodSeconds") ?? 30);
-    }
-
-    private static bool IsReadyToGo(ResourceType type, JsonObject value)
-    {
-        var metadata = value.Child("metadata");
-        return metadata.Text("deletionTimestamp") is not null
-            && metadata.List("finalizers").Count == 0
-            && (metadata.Number("deletionGracePeriodSeconds") ?? 0) == 0
-            && !(type is { Group: "", Name: "namespaces" } && value.Child("spec").List("finalizers").Count > 0);
     }
 
     private static bool SameDesire(JsonObject a, JsonObject b)
@@ -474,51 +470,5 @@ public sealed class ObjectStore : IDisposable
         {
             _journal.Compact(_table.All(), _revision);
         }
-    }
-
-    /// <summary>One reader of changes, from a moment under the store's lock on; nothing is lost and nothing comes twice.</summary>
-    internal sealed class Subscription : IDisposable
-    {
-        private readonly ObjectStore _store;
-        private readonly string? _group;
-        private readonly string? _resource;
-        private readonly Channel<StoreEvent> _events = Channel.CreateUnbounded<StoreEvent>(new UnboundedChannelOptions { SingleReader = true });
-
-        public Subscription(
-            ObjectStore store,
-            string? group,
-            string? resource,
-            IReadOnlyList<StoredObject> existing,
-            IReadOnlyList<StoreEvent> missed,
-            long revision)
-        {
-            _store = store;
-            _group = group;
-            _resource = resource;
-            Existing = existing;
-            Missed = missed;
-            Revision = revision;
-        }
-
-        public IReadOnlyList<StoredObject> Existing { get; }
-
-        public IReadOnlyList<StoreEvent> Missed { get; }
-
-        /// <summary>The store's revision when the subscription began.</summary>
-        public long Revision { get; }
-
-        public ChannelReader<StoreEvent> Events => _events.Reader;
-
-        public void Offer(StoreEvent happened)
-        {
-            if (_resource is null || (happened.Now.Key.Resource == _resource && happened.Now.Key.Group == _group))
-            {
-                _events.Writer.TryWrite(happened);
-            }
-        }
-
-        public void Complete() => _events.Writer.TryComplete();
-
-        public void Dispose() => _store.Unsubscribe(this);
     }
 }

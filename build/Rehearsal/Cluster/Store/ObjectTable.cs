@@ -4,7 +4,9 @@ namespace Rehearsal.Cluster;
 internal sealed class ObjectTable
 {
     private readonly Dictionary<ObjectKey, StoredObject> _byKey = [];
-    private readonly Dictionary<(string Group, string Resource), SortedDictionary<string, SortedDictionary<string, StoredObject>>> _byResource = [];
+    private readonly Dictionary<(
+        string Group,
+        string Resource), SortedDictionary<string, SortedDictionary<string, StoredObject>>> _byResource = [];
 
     public StoredObject? Find(ObjectKey key) => _byKey.GetValueOrDefault(key);
 

@@ -96,7 +96,8 @@ internal sealed class StoreJournal : IDisposable
 
     private static byte[] PutLine(StoredObject stored)
     {
-        var head = Encoding.UTF8.GetBytes($"put {stored.Revision} {Segment(stored.Key.Group)} {stored.Key.Resource} {Segment(stored.Key.Namespace)} {stored.Key.Name} ");
+        var head = Encoding.UTF8.GetBytes(
+            $"put {stored.Revision} {Segment(stored.Key.Group)} {stored.Key.Resource} {Segment(stored.Key.Namespace)} {stored.Key.Name} ");
         var line = new byte[head.Length + stored.Json.Length + 1];
         head.CopyTo(line, 0);
         stored.Json.CopyTo(line, head.Length);

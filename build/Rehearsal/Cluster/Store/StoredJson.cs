@@ -46,7 +46,9 @@ internal static class StoredJson
     /// <summary>A stored object out of its own text.</summary>
     public static StoredObject Thaw(ObjectKey key, ResourceType type, byte[] json, long revision)
     {
-        var bodyStart = """{"kind":"","apiVersion":"",""".Length + Encoding.UTF8.GetByteCount(type.Kind) + Encoding.UTF8.GetByteCount(type.ApiVersion);
+        var bodyStart = """{"kind":"","apiVersion":"",""".Length
+            + Encoding.UTF8.GetByteCount(type.Kind)
+            + Encoding.UTF8.GetByteCount(type.ApiVersion);
         return new StoredObject(key, type, (JsonObject)JsonNode.Parse(json)!, json, bodyStart, revision);
     }
 

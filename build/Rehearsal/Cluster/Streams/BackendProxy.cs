@@ -15,7 +15,14 @@ internal sealed class BackendProxy(ObjectStore store, NodeStreams? node) : IDisp
     private static readonly string[] HopByHop =
         ["Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Authorization", "Host"];
 
-    private readonly HttpMessageInvoker _client = new(new SocketsHttpHandler { AllowAutoRedirect = false, UseProxy = false, UseCookies = false, AutomaticDecompression = DecompressionMethods.None });
+    private readonly HttpMessageInvoker _client = new(
+        new SocketsHttpHandler
+        {
+            AllowAutoRedirect = false,
+            UseProxy = false,
+            UseCookies = false,
+            AutomaticDecompression = DecompressionMethods.None,
+        });
 
     public async Task ForwardAsync(ApiRequest request)
     {
@@ -38,7 +45,9 @@ internal sealed class BackendProxy(ObjectStore store, NodeStreams? node) : IDisp
             return;
         }
 
-        using var outgoing = new HttpRequestMessage(new HttpMethod(incoming.Method), new Uri(target, (request.Rest.Length == 0 ? "/" : request.Rest) + incoming.QueryString.Value));
+        using var outgoing = new HttpRequestMessage(
+            new HttpMethod(incoming.Method),
+            new Uri(target, (request.Rest.Length == 0 ? "/" : request.Rest) + incoming.QueryString.Value));
         if (incoming.ContentLength > 0 || incoming.Headers.TransferEncoding.Count > 0)
         {
             outgoing.Content = new StreamContent(incoming.Body);
@@ -107,14 +116,16 @@ internal sealed class BackendProxy(ObjectStore store, NodeStreams? node) : IDisp
     {
         [var name] => ("http", name, ""),
         [var name, var port] => ("http", name, port),
-        ["http" or "https" or "", var name, var port] => (text.StartsWith("https", StringComparison.Ordinal) ? "https" : "http", name, port),
+        ["http" or "https" or "", var name, var port] =>
+            (text.StartsWith("https", StringComparison.Ordinal) ? "https" : "http", name, port),
         _ => throw ApiException.BadRequest($"invalid service request \"{text}\""),
     };
 
     private Uri ServiceTarget(ApiRequest request)
     {
         var (scheme, name, port) = Split(request.Name!);
-        var service = store.Get(new ObjectKey("", "services", request.Namespace, name)) ?? throw ApiException.NotFound("", "services", name);
+        var service = store.Get(new ObjectKey("", "services", request.Namespace, name))
+            ?? throw ApiException.NotFound("", "services", name);
         if (long.TryParse(port, NumberStyles.None, CultureInfo.InvariantCulture, out var number))
         {
             var found = service.At("spec").Objects("ports").FirstOrDefault(item => item.Number("port") == number)
@@ -129,7 +140,8 @@ internal sealed class BackendProxy(ObjectStore store, NodeStreams? node) : IDisp
         }
 
         var (address, targetPort, pod) = candidates[Random.Shared.Next(candidates.Count)];
-        return (pod is null ? null : node?.ProxyAddress?.Invoke(request.Namespace!, pod, targetPort)) ?? new Uri($"{scheme}://{address}:{targetPort}");
+        return (pod is null ? null : node?.ProxyAddress?.Invoke(request.Namespace!, pod, targetPort))
+            ?? new Uri($"{scheme}://{address}:{targetPort}");
     }
 
     /// <summary>Ready addresses behind a service's port, out of its Endpoints, or else its EndpointSlices.</summary>
@@ -137,15 +149,23 @@ internal sealed class BackendProxy(ObjectStore store, NodeStreams? node) : IDisp
     {
         if (store.Get(new ObjectKey("", "endpoints", @namespace, service)) is { } endpoints)
         {
-            return endpoints.Objects("subsets").SelectMany(subset => subset.Objects("ports").Where(item => (item.Text("name") ?? "") == port)
-                .SelectMany(item => subset.Objects("addresses").Select(address => (address.Text("ip")!, (int)item.Number("port")!, address.At("targetRef").Text("name")))));
+            return endpoints.Objects("subsets")
+                .SelectMany(subset => subset.Objects("ports").Where(item => (item.Text("name") ?? "") == port)
+                .SelectMany(
+                    item => subset.Objects("addresses")
+                        .Select(address => (address.Text("ip")!, (int)item.Number("port")!, address.At("targetRef").Text("name")))));
         }
 
         return store.List("discovery.k8s.io", "endpointslices", @namespace)
             .Where(slice => slice.At("metadata", "labels").Text("kubernetes.io/service-name") == service)
             .SelectMany(slice => slice.Objects("ports").Where(item => (item.Text("name") ?? "") == port)
-                .SelectMany(item => slice.Objects("endpoints").Where(point => point.At("conditions")?["ready"] is null || point.At("conditions").Flag("ready"))
-                    .SelectMany(point => point.List("addresses").Select(address => (address!.GetValue<string>(), (int)item.Number("port")!, point.At("targetRef").Text("name"))))));
+                .SelectMany(
+                    item => slice.Objects("endpoints")
+                        .Where(point => point.At("conditions")?["ready"] is null || point.At("conditions").Flag("ready"))
+                    .SelectMany(
+                        point => point.List("addresses")
+                            .Select(
+                                address => (address!.GetValue<string>(), (int)item.Number("port")!, point.At("targetRef").Text("name"))))));
     }
 
     private Uri PodTarget(ApiRequest request)
@@ -172,6 +192,8 @@ internal sealed class BackendProxy(ObjectStore store, NodeStreams? node) : IDisp
 
         return int.TryParse(port, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
             ? number
-            : (int)(ports.FirstOrDefault(item => item.Text("name") == port).Number("containerPort") ?? throw Unavailable($"pod has no port \"{port}\""));
+            : (int)(
+                ports.FirstOrDefault(item => item.Text("name") == port).Number("containerPort")
+                    ?? throw Unavailable($"pod has no port \"{port}\""));
     }
 }

@@ -40,7 +40,12 @@ internal sealed class ChannelSession : IAsyncDisposable
     }
 
     /// <summary>Runs the command on the node; the streams that were not asked for are null.</summary>
-    public delegate Task<int> Command(Stream? input, Stream? output, Stream? error, IAsyncEnumerable<TerminalSize>? sizes, CancellationToken cancellation);
+    public delegate Task<int> Command(
+        Stream? input,
+        Stream? output,
+        Stream? error,
+        IAsyncEnumerable<TerminalSize>? sizes,
+        CancellationToken cancellation);
 
     public bool Tty { get; }
 
@@ -51,12 +56,21 @@ internal sealed class ChannelSession : IAsyncDisposable
         if (!sockets.IsWebSocketRequest)
         {
             throw request.Context.Request.Headers.Upgrade.Count > 0
-                ? ApiException.NotImplemented("exec and attach over SPDY; clients since 1.30 use WebSocket unless KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false")
+                ? ApiException.NotImplemented(
+                    "exec and attach over SPDY; clients since 1.30 use WebSocket unless KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false")
                 : ApiException.BadRequest("Upgrade request required");
         }
 
         var protocol = Protocols.FirstOrDefault(sockets.WebSocketRequestedProtocols.Contains)
-            ?? throw ApiException.BadRequest($"none of the offered WebSocket protocols is served; this server has {string.Join(", ", Protocols)}");
+
+
+
+
+
+
+
+
+                                            ?? throw ApiException.BadRequest($"none of the offered WebSocket protocols is served; this server has {string.Join(", ", Protocols)}");
         return new ChannelSession(await sockets.AcceptWebSocketAsync(protocol), request);
     }
 
@@ -107,7 +121,10 @@ internal sealed class ChannelSession : IAsyncDisposable
         ["status"] = "Failure",
         ["message"] = $"command terminated with non-zero exit code: exit status {exitCode}",
         ["reason"] = "NonZeroExitCode",
-        ["details"] = new JsonObject { ["causes"] = new JsonArray(new JsonObject { ["reason"] = "ExitCode", ["message"] = $"{exitCode}" }) },
+        ["details"] = new JsonObject
+        {
+            ["causes"] = new JsonArray(new JsonObject { ["reason"] = "ExitCode", ["message"] = $"{exitCode}" }),
+        },
     };
 
     private async Task SendAsync(byte channel, ReadOnlyMemory<byte> data, CancellationToken cancellation)

@@ -6,7 +6,8 @@ using Microsoft.AspNetCore.Http;
 
 namespace Rehearsal.Cluster;
 
-/// <summary><c>pods/log</c>, <c>pods/exec</c> and <c>pods/attach</c>: checks what the real server checks, then joins the client to the node.</summary>
+/// <summary><c>pods/log</c>, <c>pods/exec</c> and <c>pods/attach</c>: checks what the real server checks, then joins the client to the
+/// node.</summary>
 internal sealed class PodStreams(ObjectStore store, NodeStreams? node, TimeProvider time)
 {
     public async Task LogAsync(ApiRequest request)
@@ -82,7 +83,9 @@ internal sealed class PodStreams(ObjectStore store, NodeStreams? node, TimeProvi
         await session.RunAsync(
             async (_, output, _, _, cancellation) =>
             {
-                var log = await streams.Logs(new PodLogRequest(request.Namespace!, request.Name!, container, Previous: false, Follow: true), cancellation);
+                var log = await streams.Logs(
+                    new PodLogRequest(request.Namespace!, request.Name!, container, Previous: false, Follow: true),
+                    cancellation);
                 if (log?.Later is { } later && output is not null)
                 {
                     await foreach (var line in later.WithCancellation(cancellation))
@@ -96,7 +99,12 @@ internal sealed class PodStreams(ObjectStore store, NodeStreams? node, TimeProvi
             request.Aborted);
     }
 
-    private static async Task<long> WriteAsync(HttpResponse response, IEnumerable<LogLine> lines, bool stamps, long limit, CancellationToken cancellation)
+    private static async Task<long> WriteAsync(
+        HttpResponse response,
+        IEnumerable<LogLine> lines,
+        bool stamps,
+        long limit,
+        CancellationToken cancellation)
     {
         foreach (var line in lines)
         {
@@ -105,7 +113,9 @@ internal sealed class PodStreams(ObjectStore store, NodeStreams? node, TimeProvi
                 break;
             }
 
-            var text = stamps ? $"{line.Time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fffffff", CultureInfo.InvariantCulture)}00Z {line.Text}\n" : line.Text + "\n";
+            var text = stamps
+                ? $"{line.Time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fffffff", CultureInfo.InvariantCulture)}00Z {line.Text}\n"
+                : line.Text + "\n";
             var bytes = Encoding.UTF8.GetBytes(text);
             var count = (int)Math.Min(bytes.Length, limit);
             await response.Body.WriteAsync(bytes.AsMemory(0, count), cancellation);
@@ -122,7 +132,8 @@ internal sealed class PodStreams(ObjectStore store, NodeStreams? node, TimeProvi
         {
             since = time.GetUtcNow().AddSeconds(-seconds);
         }
-        else if (request["sinceTime"] is { } text && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var moment))
+        else if (request["sinceTime"] is { } text
+            && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var moment))
         {
             since = moment;
         }
@@ -144,7 +155,8 @@ internal sealed class PodStreams(ObjectStore store, NodeStreams? node, TimeProvi
 
         return names.Count == 1
             ? names[0]
-            : throw ApiException.BadRequest($"a container name must be specified for pod {request.Name}, choose one of: [{string.Join(' ', names)}]");
+            : throw ApiException.BadRequest(
+                $"a container name must be specified for pod {request.Name}, choose one of: [{string.Join(' ', names)}]");
     }
 
     private static void RequireHost(JsonObject pod, ApiRequest request)

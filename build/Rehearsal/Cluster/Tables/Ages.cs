@@ -45,5 +45,6 @@ internal static class Ages
         };
     }
 
-    private static string Two(long big, string bigUnit, long small, string smallUnit) => small == 0 ? $"{big}{bigUnit}" : $"{big}{bigUnit}{small}{smallUnit}";
+    private static string Two(long big, string bigUnit, long small, string smallUnit) =>
+        small == 0 ? $"{big}{bigUnit}" : $"{big}{bigUnit}{small}{smallUnit}";
 }

@@ -58,7 +58,10 @@ internal static class PodRow
 
             if (reason == "Completed" && running)
             {
-                reason = status.Objects("conditions").Any(condition => condition.Text("type") == "Ready" && condition.Text("status") == "True") ? "Running" : "NotReady";
+                reason = status.Objects("conditions")
+                    .Any(condition => condition.Text("type") == "Ready" && condition.Text("status") == "True")
+                    ? "Running"
+                    : "NotReady";
             }
         }
 

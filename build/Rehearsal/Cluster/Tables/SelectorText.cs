@@ -8,7 +8,9 @@ internal static class SelectorText
     public static string Of(JsonObject? selector)
     {
         var clauses = (selector.At("matchLabels") ?? []).Select(pair => (pair.Key, Text: $"{pair.Key}={pair.Value?.GetValue<string>()}"))
-            .Concat(selector.Objects("matchExpressions").Select(expression => (Key: expression.Text("key") ?? "", Text: Expression(expression))));
+            .Concat(
+                selector.Objects("matchExpressions")
+                    .Select(expression => (Key: expression.Text("key") ?? "", Text: Expression(expression))));
         return string.Join(",", clauses.OrderBy(clause => clause.Key, StringComparer.Ordinal).Select(clause => clause.Text));
     }
 

@@ -12,7 +12,13 @@ internal sealed record TableShape(IReadOnlyList<Column> Columns, Func<JsonObject
 {
     /// <summary>Names of columns; <c>#</c> before one marks an integer, <c>*</c> one for <c>-o wide</c>.</summary>
     public static TableShape Of(string columns, Func<JsonObject, DateTimeOffset, object?[]> cells) => new(
-        columns.Split('|').Select(name => new Column(name.TrimStart('#', '*'), name.Contains('#', StringComparison.Ordinal) ? "integer" : "string", name.Contains('*', StringComparison.Ordinal) ? 1 : 0)).ToList(),
+        columns.Split('|')
+            .Select(
+                name => new Column(
+                    name.TrimStart('#', '*'),
+                    name.Contains('#', StringComparison.Ordinal) ? "integer" : "string",
+                    name.Contains('*', StringComparison.Ordinal) ? 1 : 0))
+            .ToList(),
         cells);
 }
 

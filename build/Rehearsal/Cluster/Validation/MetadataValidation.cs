@@ -52,7 +52,8 @@ internal static class MetadataValidation
             {
                 problems.Invalid(at, finalizer, form);
             }
-            else if (!finalizer.Contains('/', StringComparison.Ordinal) && finalizer is not ("orphan" or "foregroundDeletion" or "kubernetes"))
+            else if (!finalizer.Contains('/', StringComparison.Ordinal)
+                && finalizer is not ("orphan" or "foregroundDeletion" or "kubernetes"))
             {
                 problems.Invalid(at, finalizer, "name is neither a standard finalizer name nor is it fully qualified");
             }
@@ -84,12 +85,17 @@ internal static class MetadataValidation
         }
 
         var before = old.At("metadata").List("finalizers").Select(item => item!.GetValue<string>()).ToHashSet(StringComparer.Ordinal);
-        var fresh = value.At("metadata").List("finalizers").Select(item => item!.GetValue<string>()).Where(item => !before.Contains(item)).ToList();
+        var fresh = value.At("metadata")
+            .List("finalizers")
+            .Select(item => item!.GetValue<string>())
+            .Where(item => !before.Contains(item))
+            .ToList();
         if (fresh.Count > 0)
         {
             problems.Forbidden(
                 "metadata.finalizers",
-                $"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{string.Join(", ", fresh.Select(item => $"\"{item}\""))}}}");
+                $"no new finalizers can be added if the object is being deleted, found new finalizers "
+                + $"[]string{{{string.Join(", ", fresh.Select(item => $"\"{item}\""))}}}");
         }
     }
 

@@ -55,7 +55,8 @@ internal static class NetworkValidation
         foreach (var rule in spec.Objects("rules"))
         {
             var at = $"spec.rules[{index++}].";
-            if (rule.Text("host") is { Length: > 0 } host && Names.Subdomain(host.StartsWith("*.", StringComparison.Ordinal) ? host[2..] : host) is { } why)
+            if (rule.Text("host") is { Length: > 0 } host
+                && Names.Subdomain(host.StartsWith("*.", StringComparison.Ordinal) ? host[2..] : host) is { } why)
             {
                 problems.Invalid(at + "host", host, why);
             }
@@ -154,14 +155,19 @@ internal static class NetworkValidation
             }
 
             problems.OneOf(port, "protocol", at, required: true, "SCTP", "TCP", "UDP");
-            if (port["targetPort"] is { } target && target.GetValueKind() == JsonValueKind.Number && port.Number("targetPort") is < 1 or > 65535)
+            if (port["targetPort"] is { } target
+                && target.GetValueKind() == JsonValueKind.Number
+                && port.Number("targetPort") is < 1 or > 65535)
             {
                 problems.Invalid(at + "targetPort", port["targetPort"], "must be between 1 and 65535, inclusive");
             }
 
             if (port.Number("nodePort") is { } nodePort and not 0 && nodePort is < 30000 or > 32767)
             {
-                problems.Invalid(at + "nodePort", nodePort, "provided port is not in the valid range. The range of valid ports is 30000-32767");
+                problems.Invalid(
+                    at + "nodePort",
+                    nodePort,
+                    "provided port is not in the valid range. The range of valid ports is 30000-32767");
             }
         }
     }

@@ -140,7 +140,9 @@ internal static class ObjectValidation
         }
 
         problems.NotNegative(spec, "leaseTransitions", "spec.");
-        if (spec["holderIdentity"] is JsonValue holder && holder.GetValueKind() == JsonValueKind.String && holder.GetValue<string>().Length == 0)
+        if (spec["holderIdentity"] is JsonValue holder
+            && holder.GetValueKind() == JsonValueKind.String
+            && holder.GetValue<string>().Length == 0)
         {
             problems.Invalid("spec.holderIdentity", "", "must not be empty");
         }
@@ -177,7 +179,12 @@ internal static class ObjectValidation
     private static void Binding(JsonObject binding, JsonObject? old, Problems problems)
     {
         var role = binding.Child("roleRef");
-        problems.OneOf(role, "kind", "roleRef.", required: true, binding.Text("kind") == "ClusterRoleBinding" ? ["ClusterRole"] : ["Role", "ClusterRole"]);
+        problems.OneOf(
+            role,
+            "kind",
+            "roleRef.",
+            required: true,
+            binding.Text("kind") == "ClusterRoleBinding" ? ["ClusterRole"] : ["Role", "ClusterRole"]);
         if (role.Text("name") is not { Length: > 0 })
         {
             problems.Required("roleRef.name");

@@ -8,7 +8,14 @@ internal static class PodValidation
 {
     private static readonly string[] Handlers = ["exec", "httpGet", "tcpSocket", "grpc"];
     private static readonly string[] PortHandlers = ["httpGet", "tcpSocket"];
-    private static readonly string[] ProbeNumbers = ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"];
+    private static readonly string[] ProbeNumbers =
+    [
+        "initialDelaySeconds",
+        "timeoutSeconds",
+        "periodSeconds",
+        "successThreshold",
+        "failureThreshold",
+    ];
 
     public static void Template(JsonObject template, string path, Problems problems)
     {
@@ -56,8 +63,17 @@ internal static class PodValidation
         {
             problems.Forbidden(
                 "spec",
-                "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,"
-                + "`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)");
+                "pod updates may not change fields other than "
+                + "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,"
+
+
+
+
+
+
+
+
+                                                + "`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)");
         }
     }
 
@@ -74,7 +90,13 @@ internal static class PodValidation
         return copy;
     }
 
-    private static void Containers(JsonObject spec, string list, string path, HashSet<string> names, HashSet<string> volumes, Problems problems)
+    private static void Containers(
+        JsonObject spec,
+        string list,
+        string path,
+        HashSet<string> names,
+        HashSet<string> volumes,
+        Problems problems)
     {
         var index = 0;
         foreach (var container in spec.Objects(list))
@@ -177,7 +199,12 @@ internal static class PodValidation
 
             if (source.Count != 1)
             {
-                problems.Invalid(at + "valueFrom", "", source.Count == 0 ? "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`" : "may not have more than one field specified at a time");
+                problems.Invalid(
+                    at + "valueFrom",
+                    "",
+                    source.Count == 0
+                        ? "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
+                        : "may not have more than one field specified at a time");
             }
 
             foreach (var reference in new[] { "configMapKeyRef", "secretKeyRef" })
@@ -230,7 +257,10 @@ internal static class PodValidation
                 && Quantity.Parse(limit.GetValue<string>()) is { } most
                 && wanted > most)
             {
-                problems.Invalid($"{path}resources.requests", request, $"must be less than or equal to {name} limit of {limit.GetValue<string>()}");
+                problems.Invalid(
+                    $"{path}resources.requests",
+                    request,
+                    $"must be less than or equal to {name} limit of {limit.GetValue<string>()}");
             }
         }
     }

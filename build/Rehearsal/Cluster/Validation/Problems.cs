@@ -19,13 +19,16 @@ internal sealed class Problems
     public void InvalidAs(string field, string printed, string why) =>
         _causes.Add(new StatusCause("FieldValueInvalid", $"Invalid value: {printed}: {why}", field));
 
-    public void Duplicate(string field, JsonNode? value) => _causes.Add(new StatusCause("FieldValueDuplicate", "Duplicate value: " + Print(value), field));
+    public void Duplicate(string field, JsonNode? value) =>
+        _causes.Add(new StatusCause("FieldValueDuplicate", "Duplicate value: " + Print(value), field));
 
     public void Forbidden(string field, string why) => _causes.Add(new StatusCause("FieldValueForbidden", "Forbidden: " + why, field));
 
-    public void NotFound(string field, JsonNode? value) => _causes.Add(new StatusCause("FieldValueNotFound", "Not found: " + Print(value), field));
+    public void NotFound(string field, JsonNode? value) =>
+        _causes.Add(new StatusCause("FieldValueNotFound", "Not found: " + Print(value), field));
 
-    public void TooLong(string field, int limit) => _causes.Add(new StatusCause("FieldValueTooLong", $"Too long: must have at most {limit} bytes", field));
+    public void TooLong(string field, int limit) =>
+        _causes.Add(new StatusCause("FieldValueTooLong", $"Too long: must have at most {limit} bytes", field));
 
     public void Unsupported(string field, JsonNode? value, params string[] supported) =>
         _causes.Add(new StatusCause(

@@ -83,7 +83,8 @@ internal static class WorkloadValidation
             {
                 problems.Forbidden(
                     "spec",
-                    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', "
+                    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
+                    + "'revisionHistoryLimit', "
                     + "'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden");
             }
         }
@@ -98,7 +99,10 @@ internal static class WorkloadValidation
         if (spec["selector"] is not JsonObject selector)
         {
             problems.Required("spec.selector");
-            problems.Invalid("spec.template.metadata.labels", template.At("metadata")?["labels"] ?? new JsonObject(), "`selector` does not match template `labels`");
+            problems.Invalid(
+                "spec.template.metadata.labels",
+                template.At("metadata")?["labels"] ?? new JsonObject(),
+                "`selector` does not match template `labels`");
             return;
         }
 
@@ -145,7 +149,10 @@ internal static class WorkloadValidation
         }
         else if (strategy["rollingUpdate"] is JsonObject rolling && IsZero(rolling["maxUnavailable"]) && IsZero(rolling["maxSurge"]))
         {
-            problems.InvalidAs("spec.strategy.rollingUpdate.maxUnavailable", PrintObject(rolling["maxUnavailable"]), "may not be 0 when `maxSurge` is 0");
+            problems.InvalidAs(
+                "spec.strategy.rollingUpdate.maxUnavailable",
+                PrintObject(rolling["maxUnavailable"]),
+                "may not be 0 when `maxSurge` is 0");
         }
     }
 
@@ -178,7 +185,10 @@ internal static class WorkloadValidation
         }
         else if (!schedule.StartsWith('@') && schedule.Split(' ', StringSplitOptions.RemoveEmptyEntries).Length != 5)
         {
-            problems.Invalid("spec.schedule", schedule, $"expected exactly 5 fields, found {schedule.Split(' ', StringSplitOptions.RemoveEmptyEntries).Length}: [{schedule}]");
+            problems.Invalid(
+                "spec.schedule",
+                schedule,
+                $"expected exactly 5 fields, found {schedule.Split(' ', StringSplitOptions.RemoveEmptyEntries).Length}: [{schedule}]");
         }
 
         problems.OneOf(spec, "concurrencyPolicy", "spec.", required: true, "Allow", "Forbid", "Replace");
@@ -220,12 +230,17 @@ internal static class WorkloadValidation
         return copy;
     }
 
-    private static string PrintObject(JsonNode? node) => node?.GetValueKind() == JsonValueKind.Object ? node.ToJsonString(StoredJson.Relaxed) : Problems.Print(node);
+    private static string PrintObject(JsonNode? node) =>
+        node?.GetValueKind() == JsonValueKind.Object ? node.ToJsonString(StoredJson.Relaxed) : Problems.Print(node);
 
     private static string PrintSelector(JsonObject? selector)
     {
-        var labels = string.Join(", ", selector.At("matchLabels")?.Select(pair => $"\"{pair.Key}\":\"{pair.Value?.GetValue<string>()}\"") ?? []);
-        var expressions = selector.List("matchExpressions").Count == 0 ? "[]v1.LabelSelectorRequirement(nil)" : selector!["matchExpressions"]!.ToJsonString(StoredJson.Relaxed);
+        var labels = string.Join(
+            ", ",
+            selector.At("matchLabels")?.Select(pair => $"\"{pair.Key}\":\"{pair.Value?.GetValue<string>()}\"") ?? []);
+        var expressions = selector.List("matchExpressions").Count == 0
+            ? "[]v1.LabelSelectorRequirement(nil)"
+            : selector!["matchExpressions"]!.ToJsonString(StoredJson.Relaxed);
         return $"v1.LabelSelector{{MatchLabels:map[string]string{{{labels}}}, MatchExpressions:{expressions}}}";
     }
 }

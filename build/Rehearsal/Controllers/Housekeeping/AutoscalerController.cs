@@ -42,13 +42,17 @@ internal sealed class AutoscalerController(ControllerContext context) : Controll
         status["desiredReplicas"] = target.Number("spec", "replicas") ?? 0;
         if (target is null)
         {
-            Conditions.Set(status, "AbleToScale", "False", "FailedGetScale", $"the HPA controller was unable to get the target's current scale: {reference.Text("kind")} \"{reference.Text("name")}\" not found", now);
+            var missing = $"{reference.Text("kind")} \"{reference.Text("name")}\" not found";
+            var why = $"the HPA controller was unable to get the target's current scale: {missing}";
+            Conditions.Set(status, "AbleToScale", "False", "FailedGetScale", why, now);
             Conditions.Remove(status, "ScalingActive");
         }
         else
         {
-            Conditions.Set(status, "AbleToScale", "True", "SucceededGetScale", "the HPA controller was able to get the target's current scale", now);
-            Conditions.Set(status, "ScalingActive", "False", "FailedGetResourceMetric", "the HPA was unable to compute the replica count: the rehearsal serves no resource metrics", now);
+            const string Able = "the HPA controller was able to get the target's current scale";
+            const string Blind = "the HPA was unable to compute the replica count: the rehearsal serves no resource metrics";
+            Conditions.Set(status, "AbleToScale", "True", "SucceededGetScale", Able, now);
+            Conditions.Set(status, "ScalingActive", "False", "FailedGetResourceMetric", Blind, now);
         }
 
         WriteStatus(key, scaler, status);

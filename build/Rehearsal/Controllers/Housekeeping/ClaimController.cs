@@ -32,8 +32,13 @@ internal sealed class ClaimController(ControllerContext context) : Controller("p
 
     private void DeleteUnclaimed(ObjectKey key)
     {
-        if (Store.Get(key).At("spec", "claimRef") is { } reference
-            && Store.Get(new ObjectKey("", "persistentvolumeclaims", reference.Text("namespace"), reference.Text("name") ?? ""))?.Uid() != reference.Text("uid"))
+        if (Store.Get(key).At("spec", "claimRef") is not { } reference)
+        {
+            return;
+        }
+
+        var claim = new ObjectKey("", "persistentvolumeclaims", reference.Text("namespace"), reference.Text("name") ?? "");
+        if (Store.Get(claim)?.Uid() != reference.Text("uid"))
         {
             Store.Delete(key);
         }

@@ -6,6 +6,8 @@ namespace Rehearsal.Controllers;
 /// <summary>PodDisruptionBudgets: how many pods there are, have to be, and may be evicted now.</summary>
 internal sealed class DisruptionController(ControllerContext context) : Controller("disruption-controller", context)
 {
+    private const string Allowed = "DisruptionAllowed";
+
     public override void Observe(Change change)
     {
         switch (change.Key)
@@ -47,16 +49,16 @@ internal sealed class DisruptionController(ControllerContext context) : Controll
         status["desiredHealthy"] = desired;
         status["expectedPods"] = expected;
         status["disruptionsAllowed"] = allowed;
-        Conditions.Set(
-            status, "DisruptionAllowed", allowed > 0 ? "True" : "False", allowed > 0 ? "SufficientPods" : "InsufficientPods", "", Context.Now);
-        status.Items("conditions").First(condition => condition.Text("type") == "DisruptionAllowed")["observedGeneration"] = budget.Generation();
+        var (value, reason) = allowed > 0 ? ("True", "SufficientPods") : ("False", "InsufficientPods");
+        Conditions.Set(status, Allowed, value, reason, "", Context.Now);
+        status.Items("conditions").First(condition => condition.Text("type") == Allowed)["observedGeneration"] = budget.Generation();
         WriteStatus(key, budget, status);
     }
 
     /// <summary>What the pods' owners want, not what happens to be there.</summary>
     private int Expected(ObjectKey key, List<JsonObject> pods) => pods
         .GroupBy(pod => Ownership.ControllerOf(pod))
-        .Sum(group => group.Key?.KeyIn(key.Namespace) is { } owner && Store.Get(owner) is { } set && set.Number("spec", "replicas") is { } replicas
-            ? Math.Max(replicas, group.Count())
-            : group.Count());
+        .Sum(group => Math.Max(
+            group.Count(),
+            group.Key?.KeyIn(key.Namespace) is { } owner ? Store.Get(owner).Number("spec", "replicas") ?? 0 : 0));
 }

@@ -20,8 +20,12 @@ internal sealed class EndpointsController(ControllerContext context) : Controlle
             case { Group: "", Resource: "endpoints" } when change.Kind != ChangeKind.Modified:
                 Queue.Add(change.Key with { Resource = "services" });
                 break;
-            case { Group: "discovery.k8s.io", Resource: "endpointslices" } when change.Kind == ChangeKind.Deleted && change.Object.Label(ServiceLabel) is { } service:
-                Queue.Add(new ObjectKey("", "services", change.Key.Namespace, service));
+            case { Group: "discovery.k8s.io", Resource: "endpointslices" } when change.Kind == ChangeKind.Deleted:
+                if (change.Object.Label(ServiceLabel) is { } service)
+                {
+                    Queue.Add(new ObjectKey("", "services", change.Key.Namespace, service));
+                }
+
                 break;
             case { Group: "", Resource: "pods" }:
                 foreach (var candidate in Store.List("", "services", change.Key.Namespace))
@@ -49,13 +53,15 @@ internal sealed class EndpointsController(ControllerContext context) : Controlle
             return;
         }
 
-        if (service.IsDeleting() || service.At("spec", "selector") is not JsonObject { Count: > 0 } || service.Text("spec", "type") == "ExternalName")
+        var selects = service.At("spec", "selector") is JsonObject { Count: > 0 } && service.Text("spec", "type") != "ExternalName";
+        if (service.IsDeleting() || !selects)
         {
             return;
         }
 
         var pods = Store.List("", "pods", key.Namespace)
-            .Where(pod => Selects(service, pod) && pod.Text("status", "podIP") is not null && pod.Text("status", "phase") is not ("Succeeded" or "Failed"))
+            .Where(pod => Selects(service, pod) && pod.Text("status", "podIP") is not null)
+            .Where(pod => pod.Text("status", "phase") is not ("Succeeded" or "Failed"))
             .OrderBy(pod => pod.Text("status", "podIP"), StringComparer.Ordinal)
             .ToList();
         WriteEndpoints(endpoints, service, pods.Where(pod => !pod.IsDeleting()).ToList());
@@ -65,7 +71,8 @@ internal sealed class EndpointsController(ControllerContext context) : Controlle
     private static bool Selects(JsonObject service, JsonObject pod) =>
         service.At("spec", "selector") is JsonObject { Count: > 0 } selector && Selector.MatchesMap(selector, pod.At("metadata", "labels"));
 
-    private static bool Ready(JsonObject service, JsonObject pod) => service.Flag("spec", "publishNotReadyAddresses") == true || PodCounts.IsReady(pod);
+    private static bool Ready(JsonObject service, JsonObject pod) =>
+        service.Flag("spec", "publishNotReadyAddresses") == true || PodCounts.IsReady(pod);
 
     private static JsonObject Target(JsonObject pod) => new()
     {
@@ -189,7 +196,12 @@ internal sealed class EndpointsController(ControllerContext context) : Controlle
             entries.Add((JsonNode)new JsonObject
             {
                 ["addresses"] = new JsonArray(pod.Text("status", "podIP")),
-                ["conditions"] = new JsonObject { ["ready"] = ready && !pod.IsDeleting(), ["serving"] = ready, ["terminating"] = pod.IsDeleting() },
+                ["conditions"] = new JsonObject
+                {
+                    ["ready"] = ready && !pod.IsDeleting(),
+                    ["serving"] = ready,
+                    ["terminating"] = pod.IsDeleting(),
+                },
                 ["targetRef"] = Target(pod),
                 ["nodeName"] = pod.Text("spec", "nodeName"),
             });

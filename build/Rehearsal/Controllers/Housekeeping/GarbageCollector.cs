@@ -94,7 +94,8 @@ internal sealed class GarbageCollector(ControllerContext context) : Controller("
 
     private static void RemoveFinalizer(JsonObject item, string finalizer)
     {
-        if (item["metadata"]?["finalizers"] is JsonArray finalizers && finalizers.FirstOrDefault(entry => entry.Text() == finalizer) is { } found)
+        if (item["metadata"]?["finalizers"] is JsonArray finalizers
+            && finalizers.FirstOrDefault(entry => entry.Text() == finalizer) is { } found)
         {
             finalizers.Remove(found);
         }
@@ -148,7 +149,8 @@ internal sealed class GarbageCollector(ControllerContext context) : Controller("
         var blocked = false;
         foreach (var dependent in DependentsOf(owner.Uid()))
         {
-            if (Store.Get(dependent) is not { } item || Ownership.Owners(item).FirstOrDefault(entry => entry.Uid == owner.Uid()) is not { } reference)
+            if (Store.Get(dependent) is not { } item
+                || Ownership.Owners(item).FirstOrDefault(entry => entry.Uid == owner.Uid()) is not { } reference)
             {
                 continue;
             }

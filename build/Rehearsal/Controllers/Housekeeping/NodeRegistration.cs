@@ -58,10 +58,12 @@ internal static class NodeRegistration
                 ["systemUUID"] = "",
             };
             status["daemonEndpoints"] = new JsonObject { ["kubeletEndpoint"] = new JsonObject { ["Port"] = 0 } };
-            Conditions.Set(status, "MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available", now, "lastHeartbeatTime");
-            Conditions.Set(status, "DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure", now, "lastHeartbeatTime");
-            Conditions.Set(status, "PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available", now, "lastHeartbeatTime");
-            Conditions.Set(status, "Ready", "True", "KubeletReady", "kubelet is posting ready status", now, "lastHeartbeatTime");
+            void Is(string type, string value, string reason, string message) =>
+                Conditions.Set(status, type, value, reason, message, now, "lastHeartbeatTime");
+            Is("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available");
+            Is("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure");
+            Is("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available");
+            Is("Ready", "True", "KubeletReady", "kubelet is posting ready status");
         });
     }
 

@@ -25,5 +25,6 @@ internal static class ConfigurationData
         Entries(bag).Select(entry => (entry.Key, Encoding.UTF8.GetString(entry.Value)));
 
     /// <summary>The value of one key, or null.</summary>
-    public static string? Text(JsonObject bag, string key) => Texts(bag).Where(entry => entry.Key == key).Select(entry => entry.Value).FirstOrDefault();
+    public static string? Text(JsonObject bag, string key) =>
+        Texts(bag).Where(entry => entry.Key == key).Select(entry => entry.Value).FirstOrDefault();
 }

@@ -13,7 +13,10 @@ internal static class ContainerEnvironment
     /// <exception cref="ConfigurationMissingException">A Secret, ConfigMap or key that is not optional is not there.</exception>
     public static Dictionary<string, string> Resolve(ObjectStore store, JsonObject pod, JsonObject container, string podIp, string node)
     {
-        var environment = new Dictionary<string, string>(StringComparer.Ordinal) { ["HOSTNAME"] = pod.Text("spec", "hostname") ?? pod.Name() };
+        var environment = new Dictionary<string, string>(StringComparer.Ordinal)
+        {
+            ["HOSTNAME"] = pod.Text("spec", "hostname") ?? pod.Name(),
+        };
         foreach (var source in container.Items("envFrom"))
         {
             var reference = source.At("secretRef") ?? source.At("configMapRef");
@@ -96,7 +99,8 @@ internal static class ContainerEnvironment
 
         if (from.Text("fieldRef", "fieldPath") is { } path)
         {
-            return FieldReference.Resolve(pod, podIp, node, path) ?? throw new ConfigurationMissingException($"unsupported fieldPath: {path}");
+            return FieldReference.Resolve(pod, podIp, node, path)
+                ?? throw new ConfigurationMissingException($"unsupported fieldPath: {path}");
         }
 
         if (from.At("resourceFieldRef") is { } resource)
@@ -105,7 +109,8 @@ internal static class ContainerEnvironment
                 ?? throw new ConfigurationMissingException($"unsupported resource: {resource.Text("resource")}");
         }
 
-        throw new ConfigurationMissingException($"the rehearsal does not implement valueFrom {string.Join(", ", ((JsonObject)from).Select(pair => pair.Key))}");
+        var kinds = string.Join(", ", (from as JsonObject ?? []).Select(pair => pair.Key));
+        throw new ConfigurationMissingException($"the rehearsal does not implement valueFrom {kinds}");
     }
 
     private static string? Key(ObjectStore store, JsonObject pod, string resource, string kind, JsonNode reference)

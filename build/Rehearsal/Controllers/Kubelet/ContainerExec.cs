@@ -4,7 +4,7 @@ using System.Text;
 
 namespace Rehearsal.Controllers;
 
-/// <summary>Where a container's processes would run: the host folder that is its root, its working directory there, its variables.</summary>
+/// <summary>Where a container's processes would run: the host folder that is its root, its working directory, its variables.</summary>
 internal sealed record ContainerPlace(string Root, string WorkingDirectory, IReadOnlyDictionary<string, string> Environment);
 
 /// <summary>
@@ -16,7 +16,7 @@ internal static class ContainerExec
     private const int NotFound = 127;
     private const int NotExecutable = 126;
 
-    private static readonly HashSet<string> Shared = new(StringComparer.Ordinal) { "bin", "sbin", "usr", "lib", "lib64", "dev", "proc", "sys" };
+    private static readonly HashSet<string> Shared = ["bin", "sbin", "usr", "lib", "lib64", "dev", "proc", "sys"];
 
     /// <returns>The exit code; 126 or 127 where the command could not be started.</returns>
     public static async Task<int> RunAsync(
@@ -117,7 +117,8 @@ internal static class ContainerExec
     }
 
     /// <summary>
-    /// The host path of a container path; null when it is relative, or names a program or device that the container shares with this machine.
+    /// The host path of a container path; null when it is relative, or names a program or device that the container shares with this
+    /// machine.
     /// </summary>
     /// <param name="writes">Nothing is shared: what is unpacked must not land on this machine.</param>
     private static string? Host(string root, string path, bool writes = false)
@@ -152,7 +153,8 @@ internal static class ContainerExec
 
             process.StandardInput.Close();
         }
-        catch (Exception gone) when (gone is IOException or OperationCanceledException or ObjectDisposedException or InvalidOperationException)
+        catch (Exception gone)
+            when (gone is IOException or OperationCanceledException or ObjectDisposedException or InvalidOperationException)
         {
             // The process has ended without reading all of it, which is its right.
         }

@@ -74,7 +74,8 @@ internal sealed class ContainerLog(TimeProvider time)
         }
     }
 
-    private async IAsyncEnumerable<LogLine> FollowAsync(Channel<LogLine> channel, [EnumeratorCancellation] CancellationToken cancellation = default)
+    private async IAsyncEnumerable<LogLine> FollowAsync(
+        Channel<LogLine> channel, [EnumeratorCancellation] CancellationToken cancellation = default)
     {
         try
         {

@@ -30,7 +30,8 @@ internal abstract record ContainerState
         public override JsonObject ToJson() => new() { ["running"] = new JsonObject { ["startedAt"] = Since.Stamp() } };
     }
 
-    public sealed record Terminated(int ExitCode, string Reason, string? Message, DateTimeOffset? Since, DateTimeOffset? Until, string? ContainerId)
+    public sealed record Terminated(
+        int ExitCode, string Reason, string? Message, DateTimeOffset? Since, DateTimeOffset? Until, string? ContainerId)
         : ContainerState
     {
         public override JsonObject ToJson()

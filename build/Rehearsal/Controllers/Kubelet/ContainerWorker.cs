@@ -116,7 +116,8 @@ internal sealed class ContainerWorker
         const int Unknown = 255;
         if (earlier.At("state", "running") is { } running)
         {
-            return new ContainerState.Terminated(Unknown, "Unknown", null, running.Instant("startedAt"), _node.Context.Now, earlier.Text("containerID"));
+            return new ContainerState.Terminated(
+                Unknown, "Unknown", null, running.Instant("startedAt"), _node.Context.Now, earlier.Text("containerID"));
         }
 
         // Init containers of a pod that has not ended run again, as after the restart of a node.
@@ -370,11 +371,9 @@ internal sealed class ContainerWorker
             var delay = TimeSpan.FromTicks(Math.Min(LastBackOff.Ticks, FirstBackOff.Ticks << Math.Min(crashes - 2, 10)));
             var pod = $"{_pod.Latest.Name()}_{_pod.Latest.Namespace()}({_pod.Uid})";
             Events.Warning(Kubelet.Component, _pod.Latest, "BackOff", $"Back-off restarting failed container {Name} in pod {pod}", _field);
-            Set(snapshot => snapshot with
-            {
-                State = new ContainerState.Waiting("CrashLoopBackOff", $"back-off {Human(delay)} restarting failed container={Name} pod={pod}"),
-                LastState = last.ToJson(),
-            });
+            var why = $"back-off {Human(delay)} restarting failed container={Name} pod={pod}";
+            var waiting = new ContainerState.Waiting("CrashLoopBackOff", why);
+            Set(snapshot => snapshot with { State = waiting, LastState = last.ToJson() });
             await Task.Delay(delay, Time, stop);
         }
 
@@ -464,10 +463,9 @@ internal sealed class ContainerWorker
             await Task.Delay(TimeSpan.FromSeconds(delay), Time, life);
         }
 
-        var action = new JsonObject(probe.Where(pair => pair.Value is JsonObject).Select(pair => KeyValuePair.Create(pair.Key, pair.Value?.DeepClone())));
         while (true)
         {
-            var failure = await _node.Probes.TryAsync(action, _spec, Place!, _pod.Ip, timeout, life);
+            var failure = await _node.Probes.TryAsync(probe, _spec, Place!, _pod.Ip, timeout, life);
             life.ThrowIfCancellationRequested();
             var good = failure is null;
             if (!good)

@@ -17,7 +17,8 @@ internal sealed class Kubelet : IAsyncDisposable
     public Kubelet(ControllerContext context, Func<string, ContainerImage?> images, string directory, uint? firstAddress)
     {
         _context = context;
-        _node = new NodeServices(context, images, directory, new PodAddresses(firstAddress), new ProbeActions(context.Time), _shutdown.Token);
+        var probes = new ProbeActions(context.Time);
+        _node = new NodeServices(context, images, directory, new PodAddresses(firstAddress), probes, _shutdown.Token);
         Streams = new NodeStreams(LogsAsync, ExecAsync);
     }
 
@@ -147,6 +148,7 @@ internal sealed class Kubelet : IAsyncDisposable
             throw new ApiException(500, "InternalError", $"container not found (\"{request.Container}\")");
         }
 
-        return await ContainerExec.RunAsync(place, request.Command, request.Stdin, request.Stdout, request.Tty ? null : request.Stderr, cancellation);
+        var stderr = request.Tty ? null : request.Stderr;
+        return await ContainerExec.RunAsync(place, request.Command, request.Stdin, request.Stdout, stderr, cancellation);
     }
 }

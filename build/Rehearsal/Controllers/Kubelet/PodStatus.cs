@@ -5,7 +5,7 @@ namespace Rehearsal.Controllers;
 /// <summary>Makes a pod's status out of the states of its containers.</summary>
 internal static class PodStatus
 {
-    /// <summary>Pending until all init containers have succeeded and a container has run; Succeeded or Failed when all have ended for good.</summary>
+    /// <summary>Pending until a container has run; Succeeded or Failed when all have ended, or an init container has failed.</summary>
     public static string Phase(IReadOnlyList<ContainerSnapshot> init, IReadOnlyList<ContainerSnapshot> main)
     {
         if (init.Any(container => container is { Over: true, Succeeded: false }))
@@ -18,7 +18,9 @@ internal static class PodStatus
             return main.All(container => container.Succeeded) ? "Succeeded" : "Failed";
         }
 
-        return main.Any(container => container.ContainerId is not null || container.State is not ContainerState.Waiting || container.Restarts > 0) ? "Running" : "Pending";
+        return main.Any(container => container is { ContainerId: not null } or { State: not ContainerState.Waiting } or { Restarts: > 0 })
+            ? "Running"
+            : "Pending";
     }
 
     /// <summary>Writes phase, conditions, addresses and container states into the status; conditions of others stay.</summary>
@@ -47,10 +49,12 @@ internal static class PodStatus
         var reason = done ? "PodCompleted" : phase == "Failed" ? "PodFailed" : "ContainersNotReady";
         var message = done || phase == "Failed" ? null : $"containers with unready status: [{Names(unready)}]";
         var ready = unready.Count == 0;
-        var gate = pod.Items("spec", "readinessGates").Select(entry => entry.Text("conditionType")).FirstOrDefault(type => type is not null && !pod.IsTrue(type));
+        var gate = pod.Items("spec", "readinessGates").Select(entry => entry.Text("conditionType")).OfType<string>()
+            .FirstOrDefault(type => !pod.IsTrue(type));
         if (ready && gate is not null)
         {
-            Set(status, "Ready", false, "ReadinessGatesNotReady", $"corresponding condition of pod readiness gate \"{gate}\" does not exist or is not True.", now);
+            var why = $"corresponding condition of pod readiness gate \"{gate}\" does not exist or is not True.";
+            Set(status, "Ready", false, "ReadinessGatesNotReady", why, now);
         }
         else
         {
@@ -80,7 +84,8 @@ internal static class PodStatus
         status["containerStatuses"] = new JsonArray(main.Select(container => container.ToJson()).ToArray());
     }
 
-    private static string Names(IEnumerable<ContainerSnapshot> containers) => string.Join(' ', containers.Select(container => container.Name));
+    private static string Names(IEnumerable<ContainerSnapshot> containers) =>
+        string.Join(' ', containers.Select(container => container.Name));
 
     private static void Set(JsonObject status, string type, bool value, string? reason, string? message, DateTimeOffset now)
     {

@@ -73,7 +73,9 @@ internal sealed class PodVolumes(ObjectStore store, string directory, string sha
             }
 
             var host = HostPath(pod, volume);
-            var inside = mount.Text("subPath") ?? (mount.Text("subPathExpr") is { } expression ? ContainerEnvironment.Expand(expression, environment) : null);
+            var inside = mount.Text("subPathExpr") is { } expression
+                ? ContainerEnvironment.Expand(expression, environment)
+                : mount.Text("subPath");
             if (inside is not null)
             {
                 host = Path.Combine(host, inside.TrimStart('/'));
@@ -153,7 +155,8 @@ internal sealed class PodVolumes(ObjectStore store, string directory, string sha
             || volume.Items("projected", "sources").Any(source => source.Text("secret", "name") == changed.Name),
         "configmaps" => volume.Text("configMap", "name") == changed.Name
             || volume.Items("projected", "sources").Any(source => source.Text("configMap", "name") == changed.Name),
-        "pods" => volume.At("downwardAPI") is not null || volume.Items("projected", "sources").Any(source => source.At("downwardAPI") is not null),
+        "pods" => volume.At("downwardAPI") is not null
+            || volume.Items("projected", "sources").Any(source => source.At("downwardAPI") is not null),
         _ => false,
     };
 
@@ -211,7 +214,8 @@ internal sealed class PodVolumes(ObjectStore store, string directory, string sha
         Write(path, files);
     }
 
-    private void Add(Dictionary<string, (byte[] Content, int Mode)> files, JsonObject pod, JsonObject source, int mode, string podIp, bool projected)
+    private void Add(
+        Dictionary<string, (byte[] Content, int Mode)> files, JsonObject pod, JsonObject source, int mode, string podIp, bool projected)
     {
         if (source.At("secret") is { } secret)
         {
@@ -271,7 +275,8 @@ internal sealed class PodVolumes(ObjectStore store, string directory, string sha
             }
             else if (!optional)
             {
-                throw new ConfigurationMissingException($"references non-existent {(resource == "secrets" ? "secret" : "config")} key: {item.Text("key")}");
+                var kind = resource == "secrets" ? "secret" : "config";
+                throw new ConfigurationMissingException($"references non-existent {kind} key: {item.Text("key")}");
             }
         }
     }

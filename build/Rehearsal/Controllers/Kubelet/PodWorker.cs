@@ -66,9 +66,9 @@ internal sealed class PodWorker
     public Task NextConfiguration => Volatile.Read(ref _news).Task;
 
     /// <summary>How long containers may take to end.</summary>
-    public TimeSpan Grace => _removed
-        ? TimeSpan.Zero
-        : TimeSpan.FromSeconds(Latest.Number("metadata", "deletionGracePeriodSeconds") ?? Latest.Number("spec", "terminationGracePeriodSeconds") ?? 30);
+    public TimeSpan Grace => TimeSpan.FromSeconds(
+        _removed ? 0
+        : Latest.Number("metadata", "deletionGracePeriodSeconds") ?? Latest.Number("spec", "terminationGracePeriodSeconds") ?? 30);
 
     public ContainerWorker? Container(string name) => _main.Concat(_init).FirstOrDefault(container => container.Name == name);
 
@@ -215,7 +215,8 @@ internal sealed class PodWorker
         Ip = pod.Text("status", "podIP") is { } before && _node.Addresses.Keep(before) ? before : _node.Addresses.Take();
         if (pod.Text("spec", "nodeName") is null)
         {
-            _node.Context.Events.Normal("default-scheduler", pod, "Scheduled", $"Successfully assigned {Key.Namespace}/{Key.Name} to {_node.Context.Node}");
+            var where = $"Successfully assigned {Key.Namespace}/{Key.Name} to {_node.Context.Node}";
+            _node.Context.Events.Normal("default-scheduler", pod, "Scheduled", where);
         }
 
         _bound = true;
@@ -310,7 +311,8 @@ internal sealed class PodWorker
         pod.Child("spec")["nodeName"] = _node.Context.Node;
         var init = _init.ConvertAll(container => container.Snapshot);
         var main = _main.ConvertAll(container => container.Snapshot);
-        PodStatus.Write(pod, init, main, _initialized, main.Exists(container => container.ContainerId is not null) || _init.Count > 0 ? Ip : null, _node.Context.Now);
+        var hasNetwork = _init.Count > 0 || main.Exists(container => container.ContainerId is not null);
+        PodStatus.Write(pod, init, main, _initialized, hasNetwork ? Ip : null, _node.Context.Now);
     }
 
     private void Clear()

@@ -51,7 +51,8 @@ internal sealed class ProbeActions(TimeProvider time) : IDisposable
                 return null;
             }
 
-            return "the rehearsal does not implement this kind of probe: " + string.Join(", ", action.Select(pair => pair.Key));
+            var kinds = string.Join(", ", action.Where(pair => pair.Value is JsonObject).Select(pair => pair.Key));
+            return "the rehearsal does not implement this kind of probe: " + kinds;
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
@@ -108,7 +109,8 @@ internal sealed class ProbeActions(TimeProvider time) : IDisposable
         }
         catch (SocketException failure)
         {
-            return $"dial tcp {host}:{port}: connect: {(failure.SocketErrorCode == SocketError.ConnectionRefused ? "connection refused" : failure.Message)}";
+            var why = failure.SocketErrorCode == SocketError.ConnectionRefused ? "connection refused" : failure.Message;
+            return $"dial tcp {host}:{port}: connect: {why}";
         }
     }
 
@@ -116,6 +118,12 @@ internal sealed class ProbeActions(TimeProvider time) : IDisposable
     {
         using var output = new MemoryStream();
         var code = await ContainerExec.RunAsync(place, exec.Strings("command").ToList(), null, output, output, cancellation);
-        return code == 0 ? null : Encoding.UTF8.GetString(output.ToArray()).Trim() is { Length: > 0 } text ? text : $"command exited with {code}";
+        if (code == 0)
+        {
+            return null;
+        }
+
+        var text = Encoding.UTF8.GetString(output.ToArray()).Trim();
+        return text.Length > 0 ? text : $"command exited with {code}";
     }
 }

@@ -28,7 +28,8 @@ internal sealed class DaemonSetController(ControllerContext context) : Controlle
 
         var pods = Claim(set, "", "pods", set.At("spec", "selector"));
         var node = Store.Get(new ObjectKey("", "nodes", null, Context.Node));
-        var wanted = node is not null && Selector.MatchesMap(set.At("spec", "template", "spec", "nodeSelector"), node.At("metadata", "labels"));
+        var where = set.At("spec", "template", "spec", "nodeSelector");
+        var wanted = node is not null && Selector.MatchesMap(where, node.At("metadata", "labels"));
         var hash = Revisions.Current(Store, set).Label(Revisions.Label);
         if (!set.IsDeleting())
         {

@@ -4,7 +4,7 @@ using Rehearsal.Cluster;
 
 namespace Rehearsal.Controllers;
 
-/// <summary>Deployments: a ReplicaSet per template, rolled over within maxSurge and maxUnavailable, with revisions and conditions.</summary>
+/// <summary>Deployments: a ReplicaSet per template, rolled within maxSurge and maxUnavailable, with revisions and conditions.</summary>
 internal sealed class DeploymentController(ControllerContext context) : Controller("deployment-controller", context)
 {
     private const string Revision = "deployment.kubernetes.io/revision";
@@ -29,9 +29,10 @@ internal sealed class DeploymentController(ControllerContext context) : Controll
             case { Group: "apps", Resource: "replicasets" }:
                 EnqueueOwner(change.Object, "apps", "deployments", "Deployment");
                 break;
-            case { Group: "", Resource: "pods" } when change.Kind == ChangeKind.Deleted && Ownership.ControllerOf(change.Object) is { Kind: "ReplicaSet" } set:
+            case { Group: "", Resource: "pods" } when change.Kind == ChangeKind.Deleted:
                 // Recreate waits for the last old pod to be gone, which its ReplicaSet no longer counts.
-                if (Store.Get(new ObjectKey("apps", "replicasets", change.Key.Namespace, set.Name)) is { } owner)
+                if (Ownership.ControllerOf(change.Object) is { Kind: "ReplicaSet" } set
+                    && Store.Get(new ObjectKey("apps", "replicasets", change.Key.Namespace, set.Name)) is { } owner)
                 {
                     EnqueueOwner(owner, "apps", "deployments", "Deployment");
                 }
@@ -81,7 +82,7 @@ internal sealed class DeploymentController(ControllerContext context) : Controll
     private static long RevisionOf(JsonObject item) =>
         long.TryParse(item.Annotation(Revision), NumberStyles.None, CultureInfo.InvariantCulture, out var revision) ? revision : 0;
 
-    /// <summary>maxSurge (rounded up) and maxUnavailable (rounded down) in pods; both zero would never move, so one may be missing then.</summary>
+    /// <summary>maxSurge (rounded up) and maxUnavailable (rounded down) in pods. Both zero would never move: then it is 0 and 1.</summary>
     private static (int Surge, int Unavailable) Limits(JsonObject deployment)
     {
         if (deployment.Text("spec", "strategy", "type") == "Recreate")
@@ -256,7 +257,7 @@ internal sealed class DeploymentController(ControllerContext context) : Controll
             item.Child("metadata").Child("annotations")[Revision] = revision.ToString(CultureInfo.InvariantCulture);
             if (item.Number("spec", "progressDeadlineSeconds") is not null)
             {
-                Conditions.Set(item.Child("status"), "Progressing", "True", "NewReplicaSetCreated", $"Created new replica set \"{created.Name()}\"", now, "lastUpdateTime");
+                Progressing(item.Child("status"), "True", "NewReplicaSetCreated", $"Created new replica set \"{created.Name()}\"", now);
             }
         });
         return created;
@@ -307,7 +308,7 @@ internal sealed class DeploymentController(ControllerContext context) : Controll
             item.Child("metadata").Child("annotations")[Revision] = revision;
             if (unseen)
             {
-                Conditions.Set(item.Child("status"), "Progressing", "True", "FoundNewReplicaSet", $"Found new replica set \"{current.Name()}\"", now, "lastUpdateTime");
+                Progressing(item.Child("status"), "True", "FoundNewReplicaSet", $"Found new replica set \"{current.Name()}\"", now);
             }
         });
     }
@@ -339,7 +340,8 @@ internal sealed class DeploymentController(ControllerContext context) : Controll
             annotations[DesiredReplicas] = Replicas(deployment).ToString(CultureInfo.InvariantCulture);
             annotations[MaxReplicas] = (Replicas(deployment) + Limits(deployment).Surge).ToString(CultureInfo.InvariantCulture);
         });
-        Events.Normal(Name, deployment, "ScalingReplicaSet", $"Scaled {(replicas > before ? "up" : "down")} replica set {set.Name()} from {before} to {replicas}");
+        var direction = replicas > before ? "up" : "down";
+        Events.Normal(Name, deployment, "ScalingReplicaSet", $"Scaled {direction} replica set {set.Name()} from {before} to {replicas}");
         return scaled ?? set;
     }
 
@@ -416,14 +418,15 @@ internal sealed class DeploymentController(ControllerContext context) : Controll
         return status;
     }
 
-    private void Progress(JsonObject deployment, JsonObject before, JsonObject status, JsonObject? current, TimeSpan deadline, DateTimeOffset now)
+    private void Progress(
+        JsonObject deployment, JsonObject before, JsonObject status, JsonObject? current, TimeSpan deadline, DateTimeOffset now)
     {
         var condition = deployment.Condition("Progressing");
         if (deployment.Flag("spec", "paused") == true)
         {
             if (condition.Text("reason") != Available)
             {
-                Conditions.Set(status, "Progressing", "Unknown", "DeploymentPaused", "Deployment is paused", now, "lastUpdateTime");
+                Progressing(status, "Unknown", "DeploymentPaused", "Deployment is paused", now);
             }
 
             return;
@@ -431,7 +434,7 @@ internal sealed class DeploymentController(ControllerContext context) : Controll
 
         if (condition.Text("reason") == "DeploymentPaused")
         {
-            Conditions.Set(status, "Progressing", "Unknown", "DeploymentResumed", "Deployment is resumed", now, "lastUpdateTime");
+            Progressing(status, "Unknown", "DeploymentResumed", "Deployment is resumed", now);
             condition = status.Items("conditions").First(item => item.Text("type") == "Progressing");
         }
 
@@ -444,7 +447,7 @@ internal sealed class DeploymentController(ControllerContext context) : Controll
 
         if (IsComplete(deployment, status))
         {
-            Conditions.Set(status, "Progressing", "True", Available, $"{subject} has successfully progressed.", now, "lastUpdateTime");
+            Progressing(status, "True", Available, $"{subject} has successfully progressed.", now);
             return;
         }
 
@@ -469,9 +472,12 @@ internal sealed class DeploymentController(ControllerContext context) : Controll
         }
         else
         {
-            Conditions.Set(status, "Progressing", "False", "ProgressDeadlineExceeded", $"{subject} has timed out progressing.", now, "lastUpdateTime");
+            Progressing(status, "False", "ProgressDeadlineExceeded", $"{subject} has timed out progressing.", now);
         }
     }
+
+    private static void Progressing(JsonObject status, string value, string reason, string message, DateTimeOffset now) =>
+        Conditions.Set(status, "Progressing", value, reason, message, now, "lastUpdateTime");
 
     private static bool HasMoved(JsonObject before, JsonObject after)
     {

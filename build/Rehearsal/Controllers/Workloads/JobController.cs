@@ -75,7 +75,8 @@ internal sealed class JobController(ControllerContext context) : Controller("job
 
         var completions = job.Number("spec", "completions");
         var limit = job.Number("spec", "backoffLimit") ?? 6;
-        var failures = tally.Failed + (job.Text("spec", "template", "spec", "restartPolicy") == "OnFailure" ? tally.Active.Sum(PodCounts.Restarts) : 0);
+        var restarts = job.Text("spec", "template", "spec", "restartPolicy") == "OnFailure";
+        var failures = tally.Failed + (restarts ? tally.Active.Sum(PodCounts.Restarts) : 0);
         if (job.Text("spec", "completionMode") == "Indexed")
         {
             Fail(job, status, tally, "FailedIndexes", "The rehearsal's Job controller does not implement completionMode Indexed");
@@ -95,7 +96,9 @@ internal sealed class JobController(ControllerContext context) : Controller("job
         else
         {
             var parallelism = job.Number("spec", "parallelism") ?? 1;
-            var target = completions is { } total ? Math.Min(parallelism, total - tally.Succeeded) : tally.Succeeded > 0 ? tally.Active.Count : parallelism;
+            var target = completions is { } total ? Math.Min(parallelism, total - tally.Succeeded)
+                : tally.Succeeded > 0 ? tally.Active.Count
+                : parallelism;
             Adjust(key, job, pods, tally, target, now);
             Write(status, tally);
         }

@@ -34,7 +34,8 @@ internal static class PodCounts
         .ThenByDescending(pod => pod.Text("metadata", "creationTimestamp"), StringComparer.Ordinal);
 
     public static int Restarts(JsonObject pod) =>
-        pod.Items("status", "initContainerStatuses").Concat(pod.Items("status", "containerStatuses")).Sum(status => status.Number("restartCount") ?? 0);
+        pod.Items("status", "initContainerStatuses").Concat(pod.Items("status", "containerStatuses"))
+            .Sum(status => status.Number("restartCount") ?? 0);
 
     public static ObjectKey KeyOf(JsonObject pod) => pod.Key("", "pods");
 }

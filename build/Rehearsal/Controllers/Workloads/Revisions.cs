@@ -9,7 +9,9 @@ internal static class Revisions
     /// <summary>Pods carry the name (or hash) of their revision under this label.</summary>
     public const string Label = "controller-revision-hash";
 
-    /// <summary>The revision of the owner's present template, made when it is new and given the highest number; older ones beyond the limit go.</summary>
+    /// <summary>
+    /// The revision of the owner's present template, made when it is new and given the highest number; older ones beyond the limit go.
+    /// </summary>
     public static JsonObject Current(ObjectStore store, JsonObject owner)
     {
         var data = new JsonObject

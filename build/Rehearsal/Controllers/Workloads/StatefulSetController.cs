@@ -72,7 +72,8 @@ internal sealed class StatefulSetController(ControllerContext context) : Control
             }
         }
 
-        foreach (var pod in pods.Where(pair => pair.Key >= first + replicas || pair.Key < first).OrderByDescending(pair => pair.Key).Select(pair => pair.Value))
+        var surplus = pods.Where(pair => pair.Key >= first + replicas || pair.Key < first).OrderByDescending(pair => pair.Key);
+        foreach (var (_, pod) in surplus)
         {
             if (!pod.IsDeleting())
             {

@@ -36,7 +36,15 @@ internal enum DnsCode : byte
 /// an OPT record, so the answer carries one.
 /// </summary>
 internal sealed record DnsQuery(
-    ushort Id, byte OperationCode, bool RecursionDesired, string Name, DnsType Type, ushort Class, bool Edns, byte EdnsVersion, int MaximumSize)
+    ushort Id,
+    byte OperationCode,
+    bool RecursionDesired,
+    string Name,
+    DnsType Type,
+    ushort Class,
+    bool Edns,
+    byte EdnsVersion,
+    int MaximumSize)
 {
     private const int HeaderSize = 12;
 

@@ -88,7 +88,9 @@ public sealed class LinodeApi : IAsyncDisposable
         if (_place.Fault("linode-down") is not null)
         {
             await context.AnswerTextAsync(
-                502, "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><h1>502 Bad Gateway</h1></body>\r\n</html>", "text/html");
+                502,
+                "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><h1>502 Bad Gateway</h1></body>\r\n</html>",
+                "text/html");
             return;
         }
 
@@ -99,7 +101,8 @@ public sealed class LinodeApi : IAsyncDisposable
         }
 
         var segments = context.Request.Segments();
-        if (IsLimited(context, segments is [.., "domains"] or [.., "records"] && HttpMethods.IsGet(context.Request.Method)) || _limit.IsWithin())
+        var isList = segments is [.., "domains"] or [.., "records"] && HttpMethods.IsGet(context.Request.Method);
+        if (IsLimited(context, isList) || _limit.IsWithin())
         {
             context.Response.Headers.RetryAfter = "1";
             await RefuseAsync(context, 429, "Too many requests");

@@ -35,7 +35,8 @@ internal static class LinodeRecord
             problems.Add(("Must be a positive integer", "ttl_sec"));
         }
 
-        if (body["priority"] is { } priority && (priority is not JsonValue p || !p.TryGetValue<int>(out var value) || value is < 0 or > 255))
+        if (body["priority"] is { } priority
+            && (priority is not JsonValue given || !given.TryGetValue<int>(out var value) || value is < 0 or > 255))
         {
             problems.Add(("Must be 0-255", "priority"));
         }

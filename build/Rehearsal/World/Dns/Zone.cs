@@ -3,7 +3,9 @@ using System.Text.Json.Nodes;
 
 namespace Rehearsal.World;
 
-/// <summary>One record as Linode keeps it: <see cref="Name"/> is relative to the zone, empty for the apex; a TTL of 0 means the zone's own.</summary>
+/// <summary>
+/// One record as Linode keeps it: <see cref="Name"/> is relative to the zone, empty for the apex; a TTL of 0 means the zone's own.
+/// </summary>
 public sealed record DnsRecord(
     long Id, string Type, string Name, string Target, int Ttl, int Priority, DateTimeOffset Created, DateTimeOffset Updated);
 
@@ -52,7 +54,10 @@ internal sealed class Zone
             _versions.Add(new ZoneVersion(
                 2026110100,
                 DateTimeOffset.UnixEpoch,
-                [.. initial().Select(record => new DnsRecord(++_lastId, record.Type, record.Name, record.Target, record.Ttl, 0, now, now))]));
+                [
+                    .. initial().Select(record =>
+                        new DnsRecord(++_lastId, record.Type, record.Name, record.Target, record.Ttl, 0, now, now)),
+                ]));
             Save();
         }
     }

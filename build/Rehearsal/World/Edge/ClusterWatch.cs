@@ -84,7 +84,9 @@ internal sealed class ClusterWatch(HttpClient cluster, string path, TimeProvider
     private async Task<string?> WatchAsync(string version, CancellationToken cancellationToken)
     {
         using var answer = await cluster.GetAsync(
-            $"{path}?watch=true&allowWatchBookmarks=true&resourceVersion={version}", HttpCompletionOption.ResponseHeadersRead, cancellationToken);
+            $"{path}?watch=true&allowWatchBookmarks=true&resourceVersion={version}",
+            HttpCompletionOption.ResponseHeadersRead,
+            cancellationToken);
         if (answer.StatusCode == HttpStatusCode.Gone)
         {
             return null;

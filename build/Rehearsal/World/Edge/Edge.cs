@@ -29,14 +29,16 @@ public sealed record EdgeOptions(string Slot, string IngressClass, IPAddress Add
 public sealed record EdgeTraffic(long Requests, long Probes, DateTimeOffset? Last);
 
 /// <summary>
-/// The ingress controller of one slot. Behaves as ingress-nginx does with snippets allowed and HSTS (with preload) configured at the controller:
-/// watches Ingress, Service, Endpoints and Secret, ends TLS by SNI, forwards to ready endpoints, sets the headers of
+/// The ingress controller of one slot. Behaves as ingress-nginx does with snippets allowed and HSTS (with preload) configured at the
+/// controller: watches Ingress, Service, Endpoints and Secret, ends TLS by SNI, forwards to ready endpoints, sets the headers of
 /// <c>configuration-snippet</c>, redirects plain HTTP where the host has TLS, ignores annotations ingress-nginx does not know
 /// (<c>hsts*</c>), answers 404 under its own certificate for hosts it has no Ingress for, and writes its address into the status.
 /// </summary>
 public sealed class Edge : IAsyncDisposable
 {
     private const string Hsts = "max-age=31536000; includeSubDomains; preload";
+
+    private static readonly ForwarderRequestConfig Forwarding = new() { ActivityTimeout = TimeSpan.FromSeconds(60) };
 
     private readonly EdgeOptions _options;
     private readonly Place _place;
@@ -99,7 +101,10 @@ public sealed class Edge : IAsyncDisposable
                 (https, listen =>
                 {
                     listen.Protocols = HttpProtocols.Http1AndHttp2;
-                    listen.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = handshake => edge.ChooseCertificate(handshake.ClientHelloInfo) });
+                    listen.UseHttps(new TlsHandshakeCallbackOptions
+                    {
+                        OnConnection = handshake => edge.ChooseCertificate(handshake.ClientHelloInfo),
+                    });
                 }),
                 (http, listen => listen.Protocols = HttpProtocols.Http1),
             ],
@@ -116,7 +121,7 @@ public sealed class Edge : IAsyncDisposable
         return edge;
     }
 
-    /// <summary>True when a request for this host's root would reach a ready endpoint, under the host's own certificate where it has one.</summary>
+    /// <summary>True when a request for this host's root would reach a ready endpoint.</summary>
     public bool Serves(string host)
     {
         return _table.Find(host, "/") is { Endpoints.Count: > 0 };
@@ -165,7 +170,8 @@ public sealed class Edge : IAsyncDisposable
             }
 
             var metadata = ingress["metadata"]!;
-            var path = $"apis/networking.k8s.io/v1/namespaces/{(string)metadata["namespace"]!}/ingresses/{(string)metadata["name"]!}/status";
+            var (@namespace, name) = ((string)metadata["namespace"]!, (string)metadata["name"]!);
+            var path = $"apis/networking.k8s.io/v1/namespaces/{@namespace}/ingresses/{name}/status";
             var status = new JsonObject
             {
                 ["status"] = new JsonObject
@@ -203,14 +209,14 @@ public sealed class Edge : IAsyncDisposable
         if (route is null || IsFaulty("edge-not-found", host))
         {
             await context.AnswerTextAsync(
-                404, "<html>\r\n<head><title>404 Not Found</title></head>\r\n<body>\r\n<center><h1>404 Not Found</h1></center>\r\n</body>\r\n</html>\r\n", "text/html");
+                404, "<html><head><title>404 Not Found</title></head><body><h1>404 Not Found</h1></body></html>\r\n", "text/html");
             return;
         }
 
         if (!context.Request.IsHttps && route.RedirectsToHttps)
         {
             context.Response.StatusCode = StatusCodes.Status308PermanentRedirect;
-            context.Response.Headers.Location = $"https://{host}:{HttpsPort}{context.Request.PathBase}{context.Request.Path}{context.Request.QueryString}";
+            context.Response.Headers.Location = $"https://{host}:{HttpsPort}{context.Request.Path}{context.Request.QueryString}";
             return;
         }
 
@@ -246,7 +252,8 @@ public sealed class Edge : IAsyncDisposable
     private async Task ForwardAsync(HttpContext context, IngressRoute route)
     {
         // As nginx: another endpoint is tried when a connection fails, but only for requests that may be sent twice.
-        var tries = HttpMethods.IsGet(context.Request.Method) || HttpMethods.IsHead(context.Request.Method) ? Math.Min(3, route.Endpoints.Count) : 1;
+        var isRepeatable = HttpMethods.IsGet(context.Request.Method) || HttpMethods.IsHead(context.Request.Method);
+        var tries = isRepeatable ? Math.Min(3, route.Endpoints.Count) : 1;
         if (route.Endpoints.Count == 0)
         {
             await context.AnswerTextAsync(
@@ -256,8 +263,7 @@ public sealed class Edge : IAsyncDisposable
 
         for (var attempt = 1; attempt <= tries; attempt++)
         {
-            var error = await _forwarder!.SendAsync(
-                context, route.NextEndpoint(), _upstream, new ForwarderRequestConfig { ActivityTimeout = TimeSpan.FromSeconds(60) }, _transformer);
+            var error = await _forwarder!.SendAsync(context, route.NextEndpoint(), _upstream, Forwarding, _transformer);
             if (error is not (ForwarderError.Request or ForwarderError.RequestTimedOut) || context.Response.HasStarted || attempt == tries)
             {
                 return;

@@ -56,7 +56,12 @@ internal sealed partial class IngressTable
     public IReadOnlyList<JsonObject> Ingresses { get; private init; } = [];
 
     public static IngressTable Build(
-        string ingressClass, IEnumerable<JsonObject> ingresses, ClusterWatch services, ClusterWatch endpoints, ClusterWatch secrets, SslCertificates certificates)
+        string ingressClass,
+        IEnumerable<JsonObject> ingresses,
+        ClusterWatch services,
+        ClusterWatch endpoints,
+        ClusterWatch secrets,
+        SslCertificates certificates)
     {
         // Where two Ingresses claim a host and path the older one has it, as in ingress-nginx.
         var mine = ingresses
@@ -102,7 +107,8 @@ internal sealed partial class IngressTable
 
     private static string? ClassOf(JsonObject ingress)
     {
-        return (string?)ingress["spec"]?["ingressClassName"] ?? (string?)ingress["metadata"]!["annotations"]?["kubernetes.io/ingress.class"];
+        return (string?)ingress["spec"]?["ingressClassName"]
+            ?? (string?)ingress["metadata"]!["annotations"]?["kubernetes.io/ingress.class"];
     }
 
     private void Add(JsonObject ingress, ClusterWatch services, ClusterWatch endpoints, ClusterWatch secrets, SslCertificates certificates)
@@ -112,7 +118,8 @@ internal sealed partial class IngressTable
         var secured = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
         foreach (var tls in ingress["spec"]?["tls"]?.AsArray() ?? [])
         {
-            var certificate = (string?)tls!["secretName"] is { } name && secrets.Get(@namespace, name) is { } secret ? certificates.Of(secret) : null;
+            var secret = (string?)tls!["secretName"] is { } name ? secrets.Get(@namespace, name) : null;
+            var certificate = secret is null ? null : certificates.Of(secret);
             foreach (var host in tls["hosts"]?.AsArray() ?? [])
             {
                 secured.Add((string)host!);
@@ -166,7 +173,9 @@ internal sealed partial class IngressTable
     // Ready addresses only, by the name the Service gives to the backend's port.
     private static List<string> Resolve(string @namespace, JsonNode? backend, ClusterWatch services, ClusterWatch endpoints)
     {
-        if ((string?)backend?["name"] is not { } name || services.Get(@namespace, name) is not { } service || endpoints.Get(@namespace, name) is not { } ends)
+        if ((string?)backend?["name"] is not { } name
+            || services.Get(@namespace, name) is not { } service
+            || endpoints.Get(@namespace, name) is not { } ends)
         {
             return [];
         }
@@ -174,7 +183,9 @@ internal sealed partial class IngressTable
         var ports = service["spec"]?["ports"]?.AsArray() ?? [];
         var wanted = backend["port"];
         var port = ports.FirstOrDefault(candidate =>
-            (string?)wanted?["name"] is { } byName ? (string?)candidate!["name"] == byName : (int?)candidate!["port"] == (int?)wanted?["number"]);
+            (string?)wanted?["name"] is { } byName
+                ? (string?)candidate!["name"] == byName
+                : (int?)candidate!["port"] == (int?)wanted?["number"]);
         if (port is null)
         {
             return [];

@@ -81,8 +81,9 @@ public sealed class GitHubApi : IAsyncDisposable
                 // The pull request's run of the same commit comes first, so that "any run of this commit" is not good enough.
                 var number = _runs.Count(run => run.Workflow == ci);
                 var title = $"Release {release.Tag}";
+                var (branch, proposed) = ($"release/{release.Tag}", release.Committed);
                 _runs.Add(new GitHubRun(
-                    ++_lastRun, ci, number + 1, 1, "pull_request", $"release/{release.Tag}", release.Sha, title, release.Committed, release.Committed, false));
+                    ++_lastRun, ci, number + 1, 1, "pull_request", branch, release.Sha, title, proposed, proposed, false));
                 var pushed = release.Committed.AddMinutes(5);
                 _runs.Add(new GitHubRun(++_lastRun, ci, number + 2, 1, "push", "main", release.Sha, title, pushed, pushed, false));
             }
@@ -175,7 +176,8 @@ public sealed class GitHubApi : IAsyncDisposable
             ["tags"] => Array(_releases.Reverse().Select(release => GitHubJson.Tag(release))),
             ["releases"] => Array(_releases.Reverse().Select(release => GitHubJson.Release(release))),
             ["releases", "latest"] => _releases.Count > 0 ? GitHubJson.Release(_releases[^1]) : null,
-            ["releases", "tags", var tag] => _releases.FirstOrDefault(release => release.Tag == tag) is { } release ? GitHubJson.Release(release) : null,
+            ["releases", "tags", var tag] => _releases.FirstOrDefault(release => release.Tag == tag) is { } release
+                ? GitHubJson.Release(release) : null,
             ["actions", "workflows"] => Page(context.Request, "workflows", GitHubWorkflow.All.Select(GitHubJson.Workflow)),
             ["actions", "workflows", var file] => GitHubWorkflow.Find(file) is { } workflow ? GitHubJson.Workflow(workflow) : null,
             ["actions", "workflows", var file, "runs"] => GitHubWorkflow.Find(file) is { } workflow
@@ -183,7 +185,7 @@ public sealed class GitHubApi : IAsyncDisposable
             ["actions", "runs"] => List(context.Request, runs),
             ["actions", "runs", var run] => Find(runs, run) is { } found ? Describe(found) : null,
             ["actions", "runs", var run, .., "jobs"] => Find(runs, run) is { } found
-                ? Page(context.Request, "jobs", [GitHubJson.Job(found, found.Status(Now), Conclusion(found), Address, _options.Repository)]) : null,
+                ? Page(context.Request, "jobs", [DescribeJob(found)]) : null,
             ["actions", "runs", var run, "artifacts"] => Find(runs, run) is not null ? Page(context.Request, "artifacts", []) : null,
             _ => null,
         };
@@ -197,7 +199,8 @@ public sealed class GitHubApi : IAsyncDisposable
         lock (_lock)
         {
             var isMissing = _place.Fault("ci-missing") is not null;
-            return [.. _runs.Where(run => run.IsVisible(Now) && !(isMissing && run.Workflow.File == "ci.yaml")).OrderByDescending(run => run.Created)];
+            var visible = _runs.Where(run => run.IsVisible(Now) && !(isMissing && run.Workflow.File == "ci.yaml"));
+            return [.. visible.OrderByDescending(run => run.Created)];
         }
     }
 
@@ -224,6 +227,11 @@ public sealed class GitHubApi : IAsyncDisposable
         return GitHubJson.Run(run, run.Status(Now), Conclusion(run), Address, _options.Repository);
     }
 
+    private JsonObject DescribeJob(GitHubRun run)
+    {
+        return GitHubJson.Job(run, run.Status(Now), Conclusion(run), Address, _options.Repository);
+    }
+
     private GitHubRelease? Resolve(string reference)
     {
         var name = reference;
@@ -232,7 +240,9 @@ public sealed class GitHubApi : IAsyncDisposable
             name = name.StartsWith(prefix, StringComparison.Ordinal) ? name[prefix.Length..] : name;
         }
 
-        return name == "main" && _releases.Count > 0 ? _releases[^1] : _releases.FirstOrDefault(release => release.Tag == name || release.Sha == name);
+        return name == "main" && _releases.Count > 0
+            ? _releases[^1]
+            : _releases.FirstOrDefault(release => release.Tag == name || release.Sha == name);
     }
 
     private JsonObject List(HttpRequest request, IEnumerable<GitHubRun> runs)
@@ -324,7 +334,8 @@ public sealed class GitHubApi : IAsyncDisposable
         // Aether's dispatchable workflows declare no inputs, so any is unexpected.
         if (body["inputs"] is JsonObject { Count: > 0 } inputs)
         {
-            await RefuseAsync(context, 422, $"Unexpected inputs provided: [\"{string.Join("\", \"", inputs.Select(input => input.Key))}\"]");
+            var names = inputs.Select(input => $"\"{input.Key}\"");
+            await RefuseAsync(context, 422, $"Unexpected inputs provided: [{string.Join(", ", names)}]");
             return;
         }
 
@@ -397,7 +408,9 @@ public sealed class GitHubApi : IAsyncDisposable
         if (context.Request.Headers.Authorization.Count > 0)
         {
             await context.AnswerTextAsync(
-                400, "<Error><Code>InvalidAuthenticationInfo</Code><Message>A signed link carries no Authorization header.</Message></Error>", "application/xml");
+                400,
+                "<Error><Code>InvalidAuthenticationInfo</Code><Message>A signed link carries no Authorization header.</Message></Error>",
+                "application/xml");
             return;
         }
 

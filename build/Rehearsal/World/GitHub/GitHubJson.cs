@@ -59,7 +59,12 @@ internal static class GitHubJson
 
     public static JsonObject Tag(GitHubRelease release)
     {
-        return new JsonObject { ["name"] = release.Tag, ["commit"] = new JsonObject { ["sha"] = release.Sha }, ["node_id"] = "T_" + release.Tag };
+        return new JsonObject
+        {
+            ["name"] = release.Tag,
+            ["commit"] = new JsonObject { ["sha"] = release.Sha },
+            ["node_id"] = "T_" + release.Tag,
+        };
     }
 
     public static JsonObject Release(GitHubRelease release)

@@ -22,8 +22,8 @@ internal sealed record GitHubWorkflow(long Id, string File, string Name, string 
 
 /// <summary>
 /// One workflow run. What it shows is a matter of its age alone: a dispatched one becomes visible a second after its request, is
-/// queued, then in progress, then completed. Runs that CI made by itself are visible and completed whatever their age. <c>Created</c> is when
-/// it was asked for, <c>Started</c> when its newest attempt was.
+/// queued, then in progress, then completed. Runs that CI made by itself are visible and completed whatever their age.
+/// <c>Created</c> is when it was asked for, <c>Started</c> when its newest attempt was.
 /// </summary>
 internal sealed record GitHubRun(
     long Id,

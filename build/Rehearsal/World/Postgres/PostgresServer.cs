@@ -14,9 +14,9 @@ namespace Rehearsal.World;
 /// the pipe closes, however this process ended.
 /// </para>
 /// <para>
-/// PostgreSQL refuses to run as root, so for root it runs as <c>nobody</c>, who must be able to reach the data: the world's directory is opened
-/// for passing through (mode 0711: names in it can be reached, not listed), and where a folder above it is closed the data
-/// lies in a fresh folder of the temporary directory, remembered in <c>postgres.json</c>.
+/// PostgreSQL refuses to run as root, so for root it runs as <c>nobody</c>, who must be able to reach the data: the world's directory
+/// is opened for passing through (mode 0711: names in it can be reached, not listed), and where a folder above it is closed the
+/// data lies in a fresh folder of the temporary directory, remembered in <c>postgres.json</c>.
 /// </para>
 /// </summary>
 public sealed class PostgresServer : IAsyncDisposable
@@ -67,6 +67,13 @@ public sealed class PostgresServer : IAsyncDisposable
     public static async Task<PostgresServer> StartAsync(Place place, string? binaries, string password, CancellationToken cancellationToken)
     {
         var programs = PostgresBinaries.Find(binaries);
+        if (Environment.IsPrivilegedProcess && !IsReachable(programs))
+        {
+            throw new FileNotFoundException(
+                $"PostgreSQL refuses to run as root, and the user '{Unprivileged}' cannot reach its programs in {programs}: "
+                + "a folder on the way is closed to others.");
+        }
+
         var memory = Path.Combine(place.Directory, "postgres.json");
         var known = StateFile.Read(memory);
         if (known is null || !Directory.Exists((string)known["home"]!))
@@ -149,13 +156,7 @@ public sealed class PostgresServer : IAsyncDisposable
 
         const UnixFileMode passing = UnixFileMode.GroupExecute | UnixFileMode.OtherExecute;
         File.SetUnixFileMode(directory, File.GetUnixFileMode(directory) | passing);
-        var isReachable = true;
-        for (var folder = Path.GetFullPath(directory); folder is not null; folder = Path.GetDirectoryName(folder))
-        {
-            isReachable &= File.GetUnixFileMode(folder).HasFlag(UnixFileMode.OtherExecute);
-        }
-
-        var home = isReachable
+        var home = IsReachable(directory)
             ? Path.Combine(directory, "postgres")
             : Path.Combine(Path.GetTempPath(), "rehearsal-postgres-" + Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(6)));
         if (Directory.Exists(home))
@@ -168,6 +169,19 @@ public sealed class PostgresServer : IAsyncDisposable
         return home;
     }
 
+    private static bool IsReachable(string directory)
+    {
+        for (var folder = Path.GetFullPath(directory); folder is not null; folder = Path.GetDirectoryName(folder))
+        {
+            if (!OperatingSystem.IsWindows() && !File.GetUnixFileMode(folder).HasFlag(UnixFileMode.OtherExecute))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
     // A server of this data directory may still be stopping after its world was killed; two at once would not work.
     private static async Task EndPredecessorAsync(string data, TimeProvider time, CancellationToken cancellationToken)
     {
@@ -175,7 +189,8 @@ public sealed class PostgresServer : IAsyncDisposable
         var started = time.GetTimestamp();
         while (File.Exists(lockFile))
         {
-            if (!int.TryParse(File.ReadLines(lockFile).FirstOrDefault(), CultureInfo.InvariantCulture, out var pid) || !IsServerOf(pid, data))
+            var firstLine = (await ReadLinesAsync(lockFile, cancellationToken)).FirstOrDefault();
+            if (!int.TryParse(firstLine, CultureInfo.InvariantCulture, out var pid) || !IsServerOf(pid, data))
             {
                 // Left by a killed server. PostgreSQL would refuse to start when another process has that number by now.
                 File.Delete(lockFile);
@@ -211,7 +226,7 @@ public sealed class PostgresServer : IAsyncDisposable
         var lockFile = Path.Combine(data, "postmaster.pid");
         while (!_supervisor.HasExited && _time.GetElapsedTime(started) < Patience)
         {
-            if (File.Exists(lockFile) && (await ReadLinesAsync(lockFile, cancellationToken)) is { Length: >= 8 } lines && lines[7].Trim() == "ready")
+            if (await ReadLinesAsync(lockFile, cancellationToken) is { Length: >= 8 } lines && lines[7].Trim() == "ready")
             {
                 return;
             }
@@ -275,8 +290,7 @@ public sealed class PostgresServer : IAsyncDisposable
         await process.WaitForExitAsync(cancellationToken);
         if (process.ExitCode != 0)
         {
-            throw new IOException($"{Path.GetFileName(command.First(word => word[0] == '/' || !word.StartsWith("set", StringComparison.Ordinal)))} "
-                + $"ended with {process.ExitCode}: {errors.Trim()}");
+            throw new IOException($"'{string.Join(' ', command)}' ended with {process.ExitCode}: {errors.Trim()}");
         }
     }
 }

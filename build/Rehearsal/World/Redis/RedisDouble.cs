@@ -308,7 +308,7 @@ public sealed class RedisDouble : IAsyncDisposable
 
         if (!client.IsAuthenticated)
         {
-            client.Error("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used");
+            client.Error("NOAUTH HELLO must be called with the client already authenticated, or with AUTH <user> <pass>");
             return;
         }
 
@@ -321,7 +321,12 @@ public sealed class RedisDouble : IAsyncDisposable
         client.IsResp3 = a.Length > 0 ? a[0] == "3" : client.IsResp3;
         (string Name, object Value)[] facts =
         [
-            ("server", "redis"), ("version", "7.2.0"), ("proto", client.IsResp3 ? 3L : 2L), ("id", client.Id), ("mode", "standalone"), ("role", "master"),
+            ("server", "redis"),
+            ("version", "7.2.0"),
+            ("proto", client.IsResp3 ? 3L : 2L),
+            ("id", client.Id),
+            ("mode", "standalone"),
+            ("role", "master"),
         ];
         client.Map(facts.Length + 1);
         foreach (var (name, value) in facts)
@@ -382,7 +387,12 @@ public sealed class RedisDouble : IAsyncDisposable
 
     private static void AnswerConfiguration(RespConnection client, string pattern)
     {
-        (string Name, string Value)[] known = [("databases", RedisKeys.Databases.ToString(CultureInfo.InvariantCulture)), ("timeout", "0"), ("slave-read-only", "yes")];
+        (string Name, string Value)[] known =
+        [
+            ("databases", RedisKeys.Databases.ToString(CultureInfo.InvariantCulture)),
+            ("timeout", "0"),
+            ("slave-read-only", "yes"),
+        ];
         var asked = known.Where(setting => FileSystemName.MatchesSimpleExpression(pattern, setting.Name)).ToArray();
         client.Map(asked.Length);
         foreach (var (name, value) in asked)
@@ -396,7 +406,8 @@ public sealed class RedisDouble : IAsyncDisposable
     {
         var isPattern = name[0] == 'P';
         var isLeaving = name.Contains("UNSUBSCRIBE", StringComparison.Ordinal);
-        var touched = channels.Length > 0 ? channels.Select(channel => (isPattern ? "p:" : "c:") + channel).ToArray() : [.. client.Channels];
+        var kind = isPattern ? "p:" : "c:";
+        var touched = channels.Length > 0 ? channels.Select(channel => kind + channel).ToArray() : [.. client.Channels];
         foreach (var channel in touched)
         {
             if (isLeaving)
@@ -433,7 +444,9 @@ public sealed class RedisDouble : IAsyncDisposable
 
     private static bool Hears(string subscription, string channel)
     {
-        return subscription[0] == 'p' ? FileSystemName.MatchesSimpleExpression(subscription.AsSpan(2), channel, ignoreCase: false) : subscription[2..] == channel;
+        return subscription[0] == 'p'
+            ? FileSystemName.MatchesSimpleExpression(subscription.AsSpan(2), channel, ignoreCase: false)
+            : subscription[2..] == channel;
     }
 
     private static void WriteMessage(RespConnection to, string subscription, string channel, byte[] message)

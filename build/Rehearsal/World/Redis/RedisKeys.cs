@@ -27,7 +27,9 @@ internal sealed class RedisKeys
         {
             foreach (var (key, entry) in keys!.AsObject())
             {
-                DateTimeOffset? expires = (string?)entry!["expires"] is { } moment ? DateTimeOffset.Parse(moment, CultureInfo.InvariantCulture) : null;
+                DateTimeOffset? expires = (string?)entry!["expires"] is { } moment
+                    ? DateTimeOffset.Parse(moment, CultureInfo.InvariantCulture)
+                    : null;
                 _data[int.Parse(database, CultureInfo.InvariantCulture)][key] = new RedisEntry(
                     Convert.FromBase64String((string)entry["value"]!), expires);
             }

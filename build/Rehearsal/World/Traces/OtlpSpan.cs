@@ -23,7 +23,15 @@ internal sealed record OtlpSpan(
 {
     public string Service => Resource.TryGetValue("service.name", out var name) ? Text(name) : "unknown_service";
 
-    public string KindName => Kind switch { 1 => "internal", 2 => "server", 3 => "client", 4 => "producer", 5 => "consumer", _ => "unspecified" };
+    public string KindName => Kind switch
+    {
+        1 => "internal",
+        2 => "server",
+        3 => "client",
+        4 => "producer",
+        5 => "consumer",
+        _ => "unspecified",
+    };
 
     public TimeSpan Duration => TimeSpan.FromTicks((long)((End - Math.Min(Start, End)) / 100));
 

@@ -50,7 +50,9 @@ internal sealed partial class TraceQuery
     /// <summary>The older form: <c>key=value key2="value two"</c>, all of which some span (or its resource) has.</summary>
     public static Func<OtlpSpan, bool> ParseTags(string logfmt)
     {
-        var wanted = Logfmt().Matches(logfmt).Select(match => (Key: match.Groups["key"].Value, Value: match.Groups["value"].Value.Trim('"'))).ToList();
+        var wanted = Logfmt().Matches(logfmt)
+            .Select(match => (Key: match.Groups["key"].Value, Value: match.Groups["value"].Value.Trim('"')))
+            .ToList();
         return span => wanted.TrueForAll(tag => tag.Key switch
         {
             "name" => span.Name == tag.Value,

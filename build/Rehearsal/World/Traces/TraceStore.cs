@@ -53,7 +53,9 @@ public sealed class TraceStore : IAsyncDisposable
             ("GET", ["api", "search"]) => SearchAsync(context),
             ("GET", ["api", "traces", var id]) => AnswerTraceAsync(context, id, batches => new JsonObject { ["batches"] = batches }),
             ("GET", ["api", "v2", "traces", var id]) => AnswerTraceAsync(
-                context, id, batches => new JsonObject { ["trace"] = new JsonObject { ["resourceSpans"] = batches }, ["status"] = "COMPLETE" }),
+                context,
+                id,
+                batches => new JsonObject { ["trace"] = new JsonObject { ["resourceSpans"] = batches }, ["status"] = "COMPLETE" }),
             ("GET", ["api", "v2", "search", "tag", var tag, "values"]) => AnswerValuesAsync(context, tag),
             _ => context.AnswerTextAsync(404, "404 page not found\n"),
         };
@@ -144,7 +146,8 @@ public sealed class TraceStore : IAsyncDisposable
         }
 
         TimeSpan? Duration(string name) => Ask(name) is { } text ? TraceQuery.ParseDuration(text) : null;
-        ulong? Seconds(string name) => ulong.TryParse(Ask(name), CultureInfo.InvariantCulture, out var value) ? value * 1_000_000_000 : null;
+        ulong? Seconds(string name) =>
+            ulong.TryParse(Ask(name), CultureInfo.InvariantCulture, out var value) ? value * 1_000_000_000 : null;
         int Count(string name, int usual) => int.TryParse(Ask(name), CultureInfo.InvariantCulture, out var value) ? value : usual;
         var (shortest, longest, from, to) = (Duration("minDuration"), Duration("maxDuration"), Seconds("start"), Seconds("end"));
         var (limit, spansPerSet) = (Count("limit", 20), Count("spss", 3));
@@ -242,7 +245,12 @@ public sealed class TraceStore : IAsyncDisposable
 
     private Task AnswerValuesAsync(HttpContext context, string tag)
     {
-        var (isResource, name) = tag.Split('.', 2) is ["resource", var rest] ? (true, rest) : (false, tag.Split('.', 2) is ["span", var other] ? other : tag.TrimStart('.'));
+        var (isResource, name) = tag.Split('.', 2) switch
+        {
+            ["resource", var rest] => (true, rest),
+            ["span" or "", var rest] => (false, rest),
+            _ => (false, tag),
+        };
         JsonArray values;
         lock (_lock)
         {
