@@ -265,12 +265,14 @@ public sealed class RolloutRun : IAsyncDisposable
     public JsonNode? Fact(string step, string name) => Journal.Last(step, JournalEvent.Done)?.Data?[name];
 
     /// <summary>Since when no slot trades; null while one does.</summary>
-    public DateTimeOffset? FrozenSince =>
-        Journal.Last("FreezeWrites", JournalEvent.Intent, "fences") is { } fenced
-        && !Journal.Entries.Any(e => e.Sequence > fenced.Sequence
-            && ((e.Step == "ReenableTrading" && e.Event == JournalEvent.Done && e.Part is null) || (e.Step == "FreezeWrites" && e.Event == JournalEvent.Undone)))
-            ? fenced.Time
-            : null;
+    public DateTimeOffset? FrozenSince
+    {
+        get
+        {
+            var traded = Journal.Entries.LastOrDefault(e => e is { Step: "ReenableTrading" or "ValidateBlue", Event: JournalEvent.Done, Part: null })?.Sequence ?? 0;
+            return Journal.Entries.FirstOrDefault(e => e.Sequence > traded && e is { Step: "FreezeWrites" or "ReenableSafeMode", Event: JournalEvent.Intent, Part: "fences" })?.Time;
+        }
+    }
 
     /// <summary>Whether clients notice this rollout: live was fenced, and the rollback has not taken that back.</summary>
     public bool TouchesClients =>

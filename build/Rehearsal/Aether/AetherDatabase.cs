@@ -89,7 +89,7 @@ public static class AetherDatabase
         batch.BatchCommands.Add(At($"""
             INSERT INTO {schema}.fills (order_id, client_id, status, payload, recorded_at)
             SELECT 'OSEED-' || n, 'seed-' || n, 'filled',
-              jsonb_build_object('symbol', 'XBTUSD', 'side', CASE WHEN n % 2 = 0 THEN 'buy' ELSE 'sell' END, 'quantity', 0.001, 'price', 64000 + n),
+              jsonb_build_object('symbol', 'XBTUSD', 'side', (ARRAY['buy', 'sell'])[n % 2 + 1], 'quantity', 0.001, 'price', 64000 + n),
               $1::timestamptz - n * interval '10 minutes'
             FROM generate_series(6, 144) n
             """));

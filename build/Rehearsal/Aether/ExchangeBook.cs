@@ -6,8 +6,9 @@ using System.Text.Json.Nodes;
 namespace Rehearsal.Aether;
 
 /// <summary>
-/// The exchange's orders. All of them are lines of <c>exchange.jsonl</c>; memory holds only where every thousandth line begins, the
-/// resting orders (also in <c>exchange-resting.jsonl</c>) and each account's position.
+/// The exchange's orders. All of them are lines of <c>exchange.jsonl</c>, line N being order N; memory holds only where every
+/// thousandth line begins, the resting orders (also in <c>exchange-resting.jsonl</c>) and each account's position (saved every
+/// thousand orders in <c>exchange-positions.json</c>, so that a restart reads the last ones only).
 /// </summary>
 internal sealed class ExchangeBook : IDisposable
 {
@@ -16,6 +17,7 @@ internal sealed class ExchangeBook : IDisposable
 
     private readonly Lock _lock = new();
     private readonly string _path;
+    private readonly string _positionsPath;
     private readonly FileStream _log;
     private readonly FileStream _restingLog;
     private readonly List<long> _offsets = [0];
@@ -27,6 +29,7 @@ internal sealed class ExchangeBook : IDisposable
     private ExchangeBook(string path, FileStream log, FileStream restingLog)
     {
         _path = path;
+        _positionsPath = Path.Join(Path.GetDirectoryName(path), "exchange-positions.json");
         _log = log;
         _restingLog = restingLog;
     }
@@ -45,10 +48,12 @@ internal sealed class ExchangeBook : IDisposable
         return book;
     }
 
-    public static ExchangeOrder Parse(string line)
+    public static ExchangeOrder Parse(string line) => Parse(Encoding.UTF8.GetBytes(line));
+
+    public static ExchangeOrder Parse(ReadOnlySpan<byte> line)
     {
-        using var document = JsonDocument.Parse(line);
-        var order = document.RootElement;
+        var reader = new Utf8JsonReader(line);
+        var order = JsonElement.ParseValue(ref reader);
         return new ExchangeOrder(
             order.GetProperty("seq").GetInt64(),
             order.GetProperty("ts").GetDateTimeOffset(),
@@ -96,11 +101,6 @@ internal sealed class ExchangeBook : IDisposable
             };
             Append(_log, line);
             _seq = seq;
-            if (seq % Stride == 0)
-            {
-                _offsets.Add(_log.Position);
-            }
-
             if (rests)
             {
                 var order = new JsonObject { ["pair"] = pair, ["type"] = side, ["price"] = price, ["vol"] = volume, ["status"] = "open" };
@@ -110,6 +110,12 @@ internal sealed class ExchangeBook : IDisposable
             else
             {
                 Move(account, pair, side, volume);
+            }
+
+            if (seq % Stride == 0)
+            {
+                _offsets.Add(_log.Position);
+                SavePositions();
             }
 
             return id;
@@ -199,24 +205,28 @@ internal sealed class ExchangeBook : IDisposable
 
     private static void Append(FileStream file, JsonObject line) => file.Write(Encoding.UTF8.GetBytes(line.ToJsonString() + "\n"));
 
-    /// <summary>The whole lines of a file; a last one that a crash cut short is cut off.</summary>
-    private static IEnumerable<(string Line, long End)> WholeLines(FileStream file)
+    /// <summary>Calls back with each whole line and where it ends; a last one that a crash cut short is cut off.</summary>
+    private static void ReadLines(FileStream file, Action<ReadOnlySpan<byte>, long> take)
     {
-        var buffer = new byte[64 * 1024];
-        var line = new MemoryStream();
+        var buffer = new byte[256 * 1024];
+        var held = 0;
         long end = 0;
         file.Position = 0;
-        for (int read; (read = file.Read(buffer)) > 0;)
+        for (int read; (read = file.Read(buffer, held, buffer.Length - held)) > 0;)
         {
-            foreach (var b in buffer.AsMemory(0, read).ToArray())
+            var rest = buffer.AsSpan(0, held + read);
+            for (int length; (length = rest.IndexOf((byte)'\n')) >= 0;)
             {
-                line.WriteByte(b);
-                if (b == (byte)'\n')
-                {
-                    end += line.Length;
-                    yield return (Encoding.UTF8.GetString(line.GetBuffer(), 0, (int)line.Length - 1), end);
-                    line.SetLength(0);
-                }
+                end += length + 1;
+                take(rest[..length], end);
+                rest = rest[(length + 1)..];
+            }
+
+            held = rest.Length;
+            rest.CopyTo(buffer);
+            if (held == buffer.Length)
+            {
+                Array.Resize(ref buffer, buffer.Length * 2);
             }
         }
 
@@ -226,34 +236,70 @@ internal sealed class ExchangeBook : IDisposable
 
     private void ReadBack()
     {
-        foreach (var (text, _) in WholeLines(_restingLog))
+        var everRested = new HashSet<string>(StringComparer.Ordinal);
+        ReadLines(_restingLog, (bytes, _) =>
         {
-            var line = JsonNode.Parse(text)!.AsObject();
+            var line = JsonNode.Parse(bytes)!.AsObject();
             if (line["open"] is { } id)
             {
+                everRested.Add(id.GetValue<string>());
                 _resting[id.GetValue<string>()] = (line["account"]!.GetValue<string>(), line["order"]!.DeepClone().AsObject());
             }
             else
             {
                 _resting.Remove(line["closed"]!.GetValue<string>());
             }
-        }
+        });
 
-        foreach (var (text, end) in WholeLines(_log))
+        var saved = ReadPositions();
+        ReadLines(_log, (bytes, end) =>
         {
-            var order = Parse(text);
-            _seq = order.Seq;
-            _lastTime = order.Time;
+            _seq++;
             if (_seq % Stride == 0)
             {
                 _offsets.Add(end);
             }
 
-            if (!_resting.ContainsKey(order.TxId))
+            if (_seq >= saved)
             {
-                Move(order.Account, order.Pair, order.Side, order.Volume);
+                var order = Parse(bytes);
+                _lastTime = order.Time;
+                if (_seq > saved && !everRested.Contains(order.TxId))
+                {
+                    Move(order.Account, order.Pair, order.Side, order.Volume);
+                }
             }
+        });
+    }
+
+    private void SavePositions()
+    {
+        var positions = new JsonArray([.. _positions.Select(pair => new JsonObject
+        {
+            ["account"] = pair.Key.Account,
+            ["asset"] = pair.Key.Asset,
+            ["amount"] = pair.Value,
+        })]);
+        var beside = _positionsPath + ".new";
+        File.WriteAllText(beside, new JsonObject { ["seq"] = _seq, ["positions"] = positions }.ToJsonString());
+        File.Move(beside, _positionsPath, overwrite: true);
+    }
+
+    /// <returns>Up to which order the saved positions count.</returns>
+    private long ReadPositions()
+    {
+        if (!File.Exists(_positionsPath))
+        {
+            return 0;
         }
+
+        var saved = JsonNode.Parse(File.ReadAllText(_positionsPath))!;
+        foreach (var position in saved["positions"]!.AsArray())
+        {
+            _positions[(position!["account"]!.GetValue<string>(), position["asset"]!.GetValue<string>())] = position["amount"]!.GetValue<decimal>();
+        }
+
+        return saved["seq"]!.GetValue<long>();
     }
 
     private void Move(string account, string pair, string side, decimal volume)

@@ -27,8 +27,9 @@ public sealed class ApiException : Exception
     /// <summary><c>details.group</c>; empty for the core group.</summary>
     public string? Group { get; init; }
 
-    /// <summary><c>details.kind</c>: the plural resource for NotFound and Conflict, the Kind for Invalid, as the real server has
-    /// it.</summary>
+    /// <summary>
+    /// <c>details.kind</c>: the plural resource for NotFound and Conflict, the Kind for Invalid, as the real server has it.
+    /// </summary>
     public string? Kind { get; init; }
 
     /// <summary><c>details.uid</c>.</summary>
@@ -73,8 +74,9 @@ public sealed class ApiException : Exception
     public static ApiException NotImplemented(string what) =>
         new(501, "NotImplemented", $"the rehearsal's API server does not implement {what}");
 
-    /// <summary>A validation failure (422); <paramref name="causes"/> carry the field messages, which are joined as the real server
-    /// does.</summary>
+    /// <summary>
+    /// A validation failure (422); <paramref name="causes"/> carry the field messages, which are joined as the real server does.
+    /// </summary>
     public static ApiException Invalid(string group, string kind, string name, IReadOnlyList<StatusCause> causes)
     {
         var parts = causes.Select(cause => $"{cause.Field}: {cause.Message}").Distinct(StringComparer.Ordinal).ToList();

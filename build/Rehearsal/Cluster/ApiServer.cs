@@ -16,16 +16,21 @@ namespace Rehearsal.Cluster;
 /// </summary>
 public sealed class ApiServer : IAsyncDisposable
 {
+    // Followed logs and running commands end only when their connection is cut.
+    private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(2);
+
     private readonly WebApplication _application;
     private readonly ApiRouter _router;
     private readonly CancellationTokenSource _stopping;
     private readonly Task _namespaces;
+    private readonly TimeProvider _time;
 
     private ApiServer(
         WebApplication application,
         ApiRouter router,
         CancellationTokenSource stopping,
         Task namespaces,
+        TimeProvider time,
         Uri address,
         string token,
         string authority,
@@ -35,6 +40,7 @@ public sealed class ApiServer : IAsyncDisposable
         _router = router;
         _stopping = stopping;
         _namespaces = namespaces;
+        _time = time;
         Address = address;
         Token = token;
         CertificateAuthority = authority;
@@ -93,8 +99,8 @@ public sealed class ApiServer : IAsyncDisposable
 
         var listening = application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First();
         var address = new Uri($"https://{options.Host}:{new Uri(listening).Port}");
-        var router = new ApiRouter(token, address.Authority, store, options.Node, time, stopping.Token);
-        var namespaces = new NamespaceLifecycle(store, time, authority);
+        var router = new ApiRouter(token, address.Authority, store, options, time, stopping.Token);
+        var namespaces = new NamespaceLifecycle(store, time, authority, options.Complain);
         namespaces.EnsureInitial(address);
         var running = namespaces.RunAsync(stopping.Token);
         ready.SetResult(router);
@@ -103,14 +109,16 @@ public sealed class ApiServer : IAsyncDisposable
             router,
             stopping,
             running,
+            time,
             address,
             token,
             authority,
             Path.GetFullPath(Path.Combine(options.Directory, "ca.crt")));
     }
 
-    /// <summary>Writes a kubeconfig (mode 0600) with the authority and the token inside, context <c>rehearsal</c>, and returns its full
-    /// path.</summary>
+    /// <summary>
+    /// Writes a kubeconfig (mode 0600) with the authority and the token inside, context <c>rehearsal</c>, and returns its full path.
+    /// </summary>
     public string WriteKubeconfig(string path)
     {
         var authority = Convert.ToBase64String(Encoding.UTF8.GetBytes(CertificateAuthority));
@@ -154,7 +162,7 @@ public sealed class ApiServer : IAsyncDisposable
             // Stopped by us.
         }
 
-        using (var patience = new CancellationTokenSource(TimeSpan.FromSeconds(2)))
+        using (var patience = new CancellationTokenSource(StopPatience, _time))
         {
             await _application.StopAsync(patience.Token);
         }

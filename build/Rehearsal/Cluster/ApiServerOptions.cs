@@ -3,8 +3,9 @@ namespace Rehearsal.Cluster;
 /// <summary>How the embedded API server is reached and where it keeps what must outlive the process.</summary>
 public sealed record ApiServerOptions
 {
-    /// <summary>Holds <c>ca.crt</c>, <c>ca.key</c>, <c>server.pfx</c> and <c>token</c>, made at the first start and reused
-    /// afterwards.</summary>
+    /// <summary>
+    /// Holds <c>ca.crt</c>, <c>server.crt</c>, their keys and <c>token</c>, made at the first start and reused afterwards.
+    /// </summary>
     public required string Directory { get; init; }
 
     /// <summary>Loopback address to listen on.</summary>
@@ -18,4 +19,7 @@ public sealed record ApiServerOptions
 
     /// <summary>Logs, exec and proxy addresses; null: those requests answer 501.</summary>
     public NodeStreams? Node { get; init; }
+
+    /// <summary>Told of failures that are the server's own; the client hears of them as 500.</summary>
+    public Action<string> Complain { get; init; } = Console.Error.WriteLine;
 }

@@ -6,7 +6,7 @@ namespace Rehearsal.Cluster;
 /// Gives every namespace its ServiceAccount <c>default</c> and ConfigMap <c>kube-root-ca.crt</c>, and empties one that is being deleted:
 /// its objects are deleted, its conditions say what remains, and when nothing does, its finalizer goes and with it the namespace.
 /// </summary>
-internal sealed class NamespaceLifecycle(ObjectStore store, TimeProvider time, string authority)
+internal sealed class NamespaceLifecycle(ObjectStore store, TimeProvider time, string authority, Action<string> complain)
 {
     private static readonly string[] Initial = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
@@ -61,34 +61,46 @@ internal sealed class NamespaceLifecycle(ObjectStore store, TimeProvider time, s
         var ending = new HashSet<string>(StringComparer.Ordinal);
         await foreach (var change in store.WatchAsync(cancellation))
         {
-            if (change.Key is { Group: "", Resource: "namespaces" })
+            try
             {
-                var name = change.Key.Name;
-                if (change.Kind == ChangeKind.Deleted)
+                Follow(change, ending);
+            }
+            catch (ApiException refused)
+            {
+                complain($"The namespace controller was refused at {change.Key}: {refused.Message}");
+            }
+        }
+    }
+
+    private void Follow(Change change, HashSet<string> ending)
+    {
+        if (change.Key is { Group: "", Resource: "namespaces" })
+        {
+            var name = change.Key.Name;
+            if (change.Kind == ChangeKind.Deleted)
+            {
+                ending.Remove(name);
+            }
+            else if (change.Object.Is("metadata", "deletionTimestamp"))
+            {
+                if (ending.Add(name))
                 {
-                    ending.Remove(name);
-                }
-                else if (change.Object.Is("metadata", "deletionTimestamp"))
-                {
-                    if (ending.Add(name))
-                    {
-                        Empty(name);
-                    }
-                }
-                else
-                {
-                    Furnish(name);
+                    Empty(name);
                 }
             }
-            else if (change is { Kind: ChangeKind.Deleted, Key.Namespace: { } ns } && ending.Contains(ns))
+            else
             {
-                Finish(ns);
+                Furnish(name);
             }
-            else if (change is { Kind: ChangeKind.Deleted, Key: { Resource: "serviceaccounts" or "configmaps", Namespace: { } home } }
-                && change.Key.Name is "default" or "kube-root-ca.crt")
-            {
-                Furnish(home);
-            }
+        }
+        else if (change is { Kind: ChangeKind.Deleted, Key.Namespace: { } ns } && ending.Contains(ns))
+        {
+            Finish(ns);
+        }
+        else if (change is { Kind: ChangeKind.Deleted, Key: { Resource: "serviceaccounts" or "configmaps", Namespace: { } home } }
+            && change.Key.Name is "default" or "kube-root-ca.crt")
+        {
+            Furnish(home);
         }
     }
 

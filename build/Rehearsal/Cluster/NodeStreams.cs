@@ -15,8 +15,9 @@ public sealed record PodLogRequest(string Namespace, string Pod, string Containe
 /// <summary>One line a container wrote, without its line end.</summary>
 public sealed record LogLine(DateTimeOffset Time, string Text);
 
-/// <summary>A container's log: what is written so far, and what comes after exactly that until the container ends (needed only to
-/// follow).</summary>
+/// <summary>
+/// A container's log: what is written so far, and what comes after exactly that until the container ends (needed only to follow).
+/// </summary>
 public sealed record PodLog(IReadOnlyList<LogLine> Written, IAsyncEnumerable<LogLine>? Later = null);
 
 /// <summary>The log, or null where the container never ran (or has no previous run). May throw <see cref="ApiException"/>.</summary>
@@ -25,8 +26,9 @@ public delegate Task<PodLog?> PodLogs(PodLogRequest request, CancellationToken c
 /// <summary>Size of the client's terminal in characters.</summary>
 public sealed record TerminalSize(int Width, int Height);
 
-/// <summary>A command to run in a container. Streams the client did not ask for are null; stdin ends (reads 0) when the client ends
-/// it.</summary>
+/// <summary>
+/// A command to run in a container. Streams the client did not ask for are null; stdin ends (reads 0) when the client ends it.
+/// </summary>
 /// <param name="Sizes">Terminal sizes as the client reports them; only with <paramref name="Tty"/>.</param>
 public sealed record PodExecRequest(
     string Namespace,

@@ -33,7 +33,8 @@ public sealed record ArchiveManifest(int Version, string Release, string Journal
     }
 }
 
-/// <summary>Puts a rollout's evidence into the compliance bucket and proves later that it is still what was put there (playbook 4.3).</summary>
+/// <summary>Puts a rollout's evidence into the compliance bucket and proves later that it is still what was put there (playbook
+/// 4.3).</summary>
 public static class ComplianceArchive
 {
     /// <summary>
@@ -78,7 +79,8 @@ public static class ComplianceArchive
     }
 
     /// <summary>What is not as archived, in sentences; empty where every object of every manifest is there and unchanged.</summary>
-    public static async Task<IReadOnlyList<string>> VerifyAsync(IComplianceBucket bucket, string folder, CancellationToken cancellationToken)
+    public static async Task<IReadOnlyList<string>> VerifyAsync(
+        IComplianceBucket bucket, string folder, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(bucket);
         var keys = (await bucket.ListAsync(folder + "/", cancellationToken)).Select(o => o.Key).ToHashSet(StringComparer.Ordinal);
@@ -125,7 +127,8 @@ public static class ComplianceArchive
         return actual == archived.Sha256 ? [] : [$"'{key}' was changed: its SHA-256 is {actual}, not {archived.Sha256}"];
     }
 
-    private static async Task StoreManifestAsync(ArchiveManifest manifest, IComplianceBucket bucket, string folder, CancellationToken cancellationToken)
+    private static async Task StoreManifestAsync(
+        ArchiveManifest manifest, IComplianceBucket bucket, string folder, CancellationToken cancellationToken)
     {
         var json = Encoding.UTF8.GetBytes(manifest.ToJson());
         var file = Path.GetTempFileName();
@@ -140,8 +143,11 @@ public static class ComplianceArchive
         }
     }
 
-    private static string ManifestKey(string folder, byte[] json) => $"{folder}/manifest-{Convert.ToHexStringLower(SHA256.HashData(json))[..16]}.json";
+    private static string ManifestKey(string folder, byte[] json) =>
+        $"{folder}/manifest-{Convert.ToHexStringLower(SHA256.HashData(json))[..16]}.json";
 
     private static bool IsManifest(string key, string folder) =>
-        key.StartsWith($"{folder}/manifest-", StringComparison.Ordinal) && key.EndsWith(".json", StringComparison.Ordinal) && key.LastIndexOf('/') == folder.Length;
+        key.StartsWith($"{folder}/manifest-", StringComparison.Ordinal)
+            && key.EndsWith(".json", StringComparison.Ordinal)
+            && key.LastIndexOf('/') == folder.Length;
 }

@@ -69,7 +69,8 @@ public sealed class DirectoryBucket(string directory) : IComplianceBucket
             ? []
             : [.. new DirectoryInfo(_directory).EnumerateFiles("*", SearchOption.AllDirectories)
                 .Where(f => f.Name[0] != '.')
-                .Select(f => new BucketObject(Path.GetRelativePath(_directory, f.FullName).Replace(Path.DirectorySeparatorChar, '/'), f.Length))
+                .Select(
+                    f => new BucketObject(Path.GetRelativePath(_directory, f.FullName).Replace(Path.DirectorySeparatorChar, '/'), f.Length))
                 .Where(o => o.Key.StartsWith(prefix, StringComparison.Ordinal))
                 .OrderBy(o => o.Key, StringComparer.Ordinal)];
         return Task.FromResult(found);
@@ -78,7 +79,9 @@ public sealed class DirectoryBucket(string directory) : IComplianceBucket
     public async Task<byte[]> ReadAsync(string key, CancellationToken cancellationToken)
     {
         var path = Path.Combine(_directory, BucketKey.Check(key));
-        return File.Exists(path) ? await File.ReadAllBytesAsync(path, cancellationToken) : throw new RolloutException($"The bucket '{_directory}' holds no '{key}'.");
+        return File.Exists(path)
+            ? await File.ReadAllBytesAsync(path, cancellationToken)
+            : throw new RolloutException($"The bucket '{_directory}' holds no '{key}'.");
     }
 
     private static async Task CompareAsync(string key, string path, string sha256, CancellationToken cancellationToken)
@@ -119,7 +122,9 @@ internal static class BucketKey
     {
         var legal = key.Length is > 0 and <= 900
             && key.Split('/').All(s => s.Length > 0 && s[0] != '.' && s.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '-' or '_'));
-        return legal ? key : throw new RolloutException($"'{key}' cannot be a key: its segments need letters, digits, dots, hyphens or underscores.");
+        return legal
+            ? key
+            : throw new RolloutException($"'{key}' cannot be a key: its segments need letters, digits, dots, hyphens or underscores.");
     }
 
     public static RolloutException Taken(string key, string actual, string sha256) => new(

@@ -9,7 +9,8 @@ namespace Rollout.Archive;
 public sealed record EvidenceFile(string Path, string Sha256, long Bytes);
 
 /// <summary>
-/// The files a rollout leaves for people and auditors: <c>DIRECTORY/STEP/NAME</c>, readable by the owner only, with a <c>SHA256SUMS</c> beside
+/// The files a rollout leaves for people and auditors: <c>DIRECTORY/STEP/NAME</c>, readable by the owner only, with a <c>SHA256SUMS</c>
+/// beside
 /// them that <c>sha256sum -c</c> understands.
 /// </summary>
 /// <param name="directory">Created when the first file is written.</param>
@@ -45,12 +46,14 @@ public sealed class EvidenceFolder(string directory)
 
     /// <summary>The recorded files, sorted by path; a recorded file that is gone has -1 bytes.</summary>
     public IReadOnlyList<EvidenceFile> List() =>
-        [.. ReadSums().Select(s => new EvidenceFile(s.Key, s.Value, File.Exists(FullPath(s.Key)) ? new FileInfo(FullPath(s.Key)).Length : -1))];
+        [.. ReadSums().Select(s => (Sum: s, File: new FileInfo(FullPath(s.Key))))
+            .Select(f => new EvidenceFile(f.Sum.Key, f.Sum.Value, f.File.Exists ? f.File.Length : -1))];
 
     /// <summary>The full path of a recorded file.</summary>
     public string FullPath(string relative) => Path.Combine(Directory, relative);
 
-    /// <summary>What is not as it was written, in sentences: files changed, gone, or there without a record. Empty where all is well.</summary>
+    /// <summary>What is not as it was written, in sentences: files changed, gone, or there without a record. Empty where all is
+    /// well.</summary>
     public IReadOnlyList<string> Verify()
     {
         var problems = new List<string>();
@@ -76,7 +79,10 @@ public sealed class EvidenceFolder(string directory)
             var there = System.IO.Directory.EnumerateFiles(Directory, "*", SearchOption.AllDirectories)
                 .Select(f => Path.GetRelativePath(Directory, f).Replace(Path.DirectorySeparatorChar, '/'));
             // Files in the folder itself are not a step's: the sums, and the journal's mirror where it is kept here.
-            problems.AddRange(there.Where(f => f.Contains('/', StringComparison.Ordinal) && !sums.ContainsKey(f)).Order(StringComparer.Ordinal).Select(f => $"'{f}' is not recorded."));
+            problems.AddRange(
+                there.Where(
+                    f => f.Contains('/', StringComparison.Ordinal) && !sums.ContainsKey(f)).Order(StringComparer.Ordinal).Select(f =>
+                        $"'{f}' is not recorded."));
         }
 
         return problems;
@@ -89,7 +95,8 @@ public sealed class EvidenceFolder(string directory)
             && segment.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '-' or '_');
         if (!legal)
         {
-            throw new RolloutException($"'{name}' cannot name a file of evidence: each part needs letters, digits, dots, hyphens or underscores, and no dot first.");
+            throw new RolloutException(
+                $"'{name}' cannot name a file of evidence: its parts need letters, digits, dots, hyphens or underscores, no dot first.");
         }
     }
 

@@ -11,7 +11,8 @@ namespace Rollout.Archive;
 public sealed record S3Location(Uri Endpoint, string Bucket, string Region, string AccessKey, Secret SecretKey);
 
 /// <summary>
-/// S3-compatible storage, path style. Each PUT carries <c>Content-MD5</c>, which Object Lock demands, and our SHA-256 as metadata; conditional
+/// S3-compatible storage, path style. Each PUT carries <c>Content-MD5</c>, which Object Lock demands, and our SHA-256 as metadata;
+/// conditional
 /// writes are not supported everywhere, so a HEAD comes first and a GET last.
 /// </summary>
 public sealed class S3Bucket(S3Location location, TimeProvider time) : IComplianceBucket, IDisposable
@@ -21,7 +22,8 @@ public sealed class S3Bucket(S3Location location, TimeProvider time) : IComplian
 
     private static readonly string EmptySha256 = Convert.ToHexStringLower(SHA256.HashData([]));
 
-    private readonly HttpClient _http = new(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false }) { Timeout = TimeSpan.FromMinutes(10) };
+    private readonly HttpClient _http = new(
+        new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false }) { Timeout = TimeSpan.FromMinutes(10) };
     private TimeSpan _skew;
 
     public async Task<bool> PutAsync(string key, string file, string sha256, CancellationToken cancellationToken)
@@ -40,7 +42,13 @@ public sealed class S3Bucket(S3Location location, TimeProvider time) : IComplian
         }
 
         var md5 = await Md5Async(file, cancellationToken);
-        using var put = await SendAsync(HttpMethod.Put, Address(key), sha256, () => Content(file, md5), new() { ["x-amz-meta-sha256"] = sha256, ["content-md5"] = md5 }, cancellationToken);
+        using var put = await SendAsync(
+            HttpMethod.Put,
+            Address(key),
+            sha256,
+            () => Content(file, md5),
+            new() { ["x-amz-meta-sha256"] = sha256, ["content-md5"] = md5 },
+            cancellationToken);
         await ThrowUnlessOkAsync(put, key, cancellationToken);
         await CompareAsync(key, sha256, cancellationToken);
         return true;
@@ -52,7 +60,8 @@ public sealed class S3Bucket(S3Location location, TimeProvider time) : IComplian
         string? token = null;
         do
         {
-            var query = "?list-type=2" + (token is null ? "" : $"&continuation-token={Uri.EscapeDataString(token)}") + $"&prefix={Uri.EscapeDataString(prefix)}";
+            var query = "?list-type=2" + (
+                token is null ? "" : $"&continuation-token={Uri.EscapeDataString(token)}") + $"&prefix={Uri.EscapeDataString(prefix)}";
             using var response = await SendAsync(HttpMethod.Get, new Uri(Address(null), query), EmptySha256, null, [], cancellationToken);
             await ThrowUnlessOkAsync(response, prefix, cancellationToken);
             var page = XDocument.Parse(await response.Content.ReadAsStringAsync(cancellationToken)).Root!;
@@ -95,7 +104,8 @@ public sealed class S3Bucket(S3Location location, TimeProvider time) : IComplian
 #pragma warning restore CA5351
     }
 
-    private Uri Address(string? key) => new($"{location.Endpoint.GetLeftPart(UriPartial.Authority)}/{location.Bucket}{(key is null ? "" : "/" + key)}");
+    private Uri Address(string? key) =>
+        new($"{location.Endpoint.GetLeftPart(UriPartial.Authority)}/{location.Bucket}{(key is null ? "" : "/" + key)}");
 
     private async Task<bool> ExistsAsync(string key, CancellationToken cancellationToken)
     {
@@ -120,7 +130,12 @@ public sealed class S3Bucket(S3Location location, TimeProvider time) : IComplian
     }
 
     private async Task<HttpResponseMessage> SendAsync(
-        HttpMethod method, Uri uri, string payloadSha256, Func<HttpContent>? content, Dictionary<string, string> headers, CancellationToken cancellationToken)
+        HttpMethod method,
+        Uri uri,
+        string payloadSha256,
+        Func<HttpContent>? content,
+        Dictionary<string, string> headers,
+        CancellationToken cancellationToken)
     {
         for (var attempt = 1; ; attempt++)
         {
@@ -137,7 +152,11 @@ public sealed class S3Bucket(S3Location location, TimeProvider time) : IComplian
             }
             catch (HttpRequestException exception) when (attempt == Attempts)
             {
-                throw new RolloutException($"Object storage at {location.Endpoint.Host} does not answer: {exception.InnerException?.Message ?? exception.Message}", null, ExitCode.Failed, exception);
+                throw new RolloutException(
+                    $"Object storage at {location.Endpoint.Host} does not answer: {exception.InnerException?.Message ?? exception.Message}",
+                    null,
+                    ExitCode.Failed,
+                    exception);
             }
             catch (HttpRequestException)
             {
@@ -148,7 +167,8 @@ public sealed class S3Bucket(S3Location location, TimeProvider time) : IComplian
         }
     }
 
-    private HttpRequestMessage Sign(HttpMethod method, Uri uri, string payloadSha256, Func<HttpContent>? content, Dictionary<string, string> headers)
+    private HttpRequestMessage Sign(
+        HttpMethod method, Uri uri, string payloadSha256, Func<HttpContent>? content, Dictionary<string, string> headers)
     {
         var at = time.GetUtcNow() + _skew;
         var signed = new Dictionary<string, string>(headers)
@@ -164,7 +184,8 @@ public sealed class S3Bucket(S3Location location, TimeProvider time) : IComplian
         }
 
         request.Headers.TryAddWithoutValidation(
-            "Authorization", S3Signature.Authorization(method.Method, uri, signed, payloadSha256, at, location.Region, location.AccessKey, location.SecretKey));
+            "Authorization", S3Signature.Authorization(
+                method.Method, uri, signed, payloadSha256, at, location.Region, location.AccessKey, location.SecretKey));
         return request;
     }
 
@@ -208,7 +229,8 @@ public sealed class S3Bucket(S3Location location, TimeProvider time) : IComplian
         }
 
         throw new RolloutException(
-            $"Bucket '{location.Bucket}' at {location.Endpoint.Host} answers HTTP {(int)response.StatusCode} {code} for '{key}': {message}".TrimEnd(':', ' ') + ".",
+            $"Bucket '{location.Bucket}' at {location.Endpoint.Host} answers HTTP {(int)response.StatusCode} {code} for '{key}': "
+            + $"{message ?? "it says nothing"}.",
             code switch
             {
                 "SignatureDoesNotMatch" => "The secret key or the signing region is wrong; the region is the storage cluster's name.",

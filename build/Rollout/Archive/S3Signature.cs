@@ -30,16 +30,20 @@ public static class S3Signature
         var sorted = headers.OrderBy(h => h.Key, StringComparer.Ordinal).ToList();
         var names = string.Join(';', sorted.Select(h => h.Key));
         var canonical = string.Join(
-            '\n', method, uri.AbsolutePath, Query(uri), string.Concat(sorted.Select(h => $"{h.Key}:{h.Value.Trim()}\n")), names, payloadSha256);
+            '\n', method, uri.AbsolutePath, Query(uri), string.Concat(
+                sorted.Select(h => $"{h.Key}:{h.Value.Trim()}\n")), names, payloadSha256);
         var date = at.ToUniversalTime().ToString("yyyyMMdd", CultureInfo.InvariantCulture);
         var scope = $"{date}/{region}/s3/aws4_request";
-        var toSign = $"AWS4-HMAC-SHA256\n{Timestamp(at)}\n{scope}\n{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(canonical)))}";
+        var digest = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(canonical)));
+        var toSign = $"AWS4-HMAC-SHA256\n{Timestamp(at)}\n{scope}\n{digest}";
         var key = Hmac(Hmac(Hmac(Hmac(Encoding.UTF8.GetBytes("AWS4" + secretKey.Reveal()), date), region), "s3"), "aws4_request");
-        return $"AWS4-HMAC-SHA256 Credential={accessKey}/{scope},SignedHeaders={names},Signature={Convert.ToHexStringLower(Hmac(key, toSign))}";
+        var signature = Convert.ToHexStringLower(Hmac(key, toSign));
+        return $"AWS4-HMAC-SHA256 Credential={accessKey}/{scope},SignedHeaders={names},Signature={signature}";
     }
 
     /// <summary>The value of <c>x-amz-date</c>.</summary>
-    public static string Timestamp(DateTimeOffset at) => at.ToUniversalTime().ToString("yyyyMMdd'T'HHmmss'Z'", CultureInfo.InvariantCulture);
+    public static string Timestamp(DateTimeOffset at) =>
+        at.ToUniversalTime().ToString("yyyyMMdd'T'HHmmss'Z'", CultureInfo.InvariantCulture);
 
     private static string Query(Uri uri) => string.Join('&', uri.Query.TrimStart('?')
         .Split('&', StringSplitOptions.RemoveEmptyEntries)

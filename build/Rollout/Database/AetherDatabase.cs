@@ -8,12 +8,14 @@ using Npgsql;
 namespace Rollout.Database;
 
 /// <summary>The administrators.</summary>
-/// <param name="EmailsSha256">SHA-256 over the sorted e-mail addresses, one a line: equal sets have equal digests, and no address leaves.</param>
+/// <param name="EmailsSha256">SHA-256 over the sorted e-mail addresses, one a line: equal sets have equal digests, and no address
+/// leaves.</param>
 public sealed record AdminAccounts(int Count, string EmailsSha256);
 
 /// <summary>What became of one aggregate.</summary>
 /// <param name="View">With its schema.</param>
-/// <param name="Kind"><c>continuous aggregate</c>, <c>materialized view</c>, or <c>not applicable</c> where the database has no such view.</param>
+/// <param name="Kind"><c>continuous aggregate</c>, <c>materialized view</c>, or <c>not applicable</c> where the database has no such
+/// view.</param>
 /// <param name="Newest">The newest bucket afterwards; null for an empty view or none.</param>
 public sealed record AggregateRefresh(string View, bool Refreshed, string Kind, DateTimeOffset? Newest);
 
@@ -62,18 +64,22 @@ public sealed class AetherDatabase(Secret dsn)
         cancellationToken);
 
     /// <summary>
-    /// What every Alembic version table says. The platform's two trees use one table unless configured otherwise, so a row is a head of one of
+    /// What every Alembic version table says. The platform's two trees use one table unless configured otherwise, so a row is a head of one
+    /// of
     /// them and the table's name does not tell of which.
     /// </summary>
     /// <exception cref="RolloutException">The database does not answer.</exception>
-    public Task<IReadOnlyList<MigrationHead>> MigrationHeadsAsync(CancellationToken cancellationToken) => UseAsync<IReadOnlyList<MigrationHead>>(
+    public Task<IReadOnlyList<MigrationHead>> MigrationHeadsAsync(
+        CancellationToken cancellationToken) => UseAsync<IReadOnlyList<MigrationHead>>(
         async connection =>
         {
             var tables = await ListAsync(
                 connection,
                 """
                 SELECT table_schema::text, table_name::text FROM information_schema.columns
-                WHERE column_name = 'version_num' AND table_name LIKE '%version%' AND table_schema NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2
+                WHERE column_name = 'version_num' AND table_name LIKE '%version%'
+                    AND table_schema NOT IN ('pg_catalog', 'information_schema')
+                ORDER BY 1, 2
                 """,
                 r => (Schema: r.GetString(0), Table: r.GetString(1)),
                 cancellationToken);
@@ -92,7 +98,8 @@ public sealed class AetherDatabase(Secret dsn)
         cancellationToken);
 
     /// <summary>
-    /// Refreshes the aggregates of the accounts and looks at what they hold then. TimescaleDB refuses its refresh inside a transaction, which
+    /// Refreshes the aggregates of the accounts and looks at what they hold then. TimescaleDB refuses its refresh inside a transaction,
+    /// which
     /// is why the platform's helper fails there; here nothing opens one.
     /// </summary>
     /// <param name="accounts">As <c>director-1</c>; the schema's name is derived as the platform does.</param>
@@ -100,7 +107,11 @@ public sealed class AetherDatabase(Secret dsn)
     /// <param name="from">Only continuous aggregates are refreshed by window; a materialized view is made anew.</param>
     /// <exception cref="RolloutException">The database does not answer, or refused a refresh.</exception>
     public Task<IReadOnlyList<AggregateRefresh>> RefreshAggregatesAsync(
-        IReadOnlyList<string> accounts, IReadOnlyList<string> aggregates, DateTimeOffset from, DateTimeOffset to, CancellationToken cancellationToken) =>
+        IReadOnlyList<string> accounts,
+        IReadOnlyList<string> aggregates,
+        DateTimeOffset from,
+        DateTimeOffset to,
+        CancellationToken cancellationToken) =>
         UseAsync<IReadOnlyList<AggregateRefresh>>(
             async connection =>
             {
@@ -117,7 +128,9 @@ public sealed class AetherDatabase(Secret dsn)
 
                     await RefreshAsync(connection, found, from, to, cancellationToken);
                     refreshed.Add(new AggregateRefresh(
-                        $"{schema}.{view}", true, found.Continuous ? "continuous aggregate" : "materialized view", await NewestAsync(connection, found, cancellationToken)));
+                        $"{schema}.{view}", true, found.Continuous
+                            ? "continuous aggregate"
+                            : "materialized view", await NewestAsync(connection, found, cancellationToken)));
                 }
 
                 return refreshed;
@@ -126,7 +139,8 @@ public sealed class AetherDatabase(Secret dsn)
 
     /// <summary>The newest bucket of every aggregate in the account schemas.</summary>
     /// <exception cref="RolloutException">The database does not answer.</exception>
-    public Task<IReadOnlyList<AggregateFreshness>> AggregateFreshnessAsync(CancellationToken cancellationToken) => UseAsync<IReadOnlyList<AggregateFreshness>>(
+    public Task<IReadOnlyList<AggregateFreshness>> AggregateFreshnessAsync(
+        CancellationToken cancellationToken) => UseAsync<IReadOnlyList<AggregateFreshness>>(
         async connection =>
         {
             var fresh = new List<AggregateFreshness>();
@@ -144,7 +158,8 @@ public sealed class AetherDatabase(Secret dsn)
     /// one event is often in some of the places only.
     /// </summary>
     /// <exception cref="RolloutException">The database does not answer.</exception>
-    public Task<IReadOnlyList<GovernanceEvent>> GovernanceEventsAsync(DateTimeOffset from, DateTimeOffset to, CancellationToken cancellationToken) =>
+    public Task<IReadOnlyList<GovernanceEvent>> GovernanceEventsAsync(
+        DateTimeOffset from, DateTimeOffset to, CancellationToken cancellationToken) =>
         UseAsync<IReadOnlyList<GovernanceEvent>>(
             async connection =>
             {
@@ -159,7 +174,8 @@ public sealed class AetherDatabase(Secret dsn)
                     events.AddRange(await ListAsync(
                         connection,
                         query,
-                        r => new GovernanceEvent(source.Where, r.GetFieldValue<DateTimeOffset>(0), r.GetString(1), r.GetString(2), r.GetString(3)),
+                        r => new GovernanceEvent(
+                            source.Where, r.GetFieldValue<DateTimeOffset>(0), r.GetString(1), r.GetString(2), r.GetString(3)),
                         cancellationToken,
                         ("from", from.ToUniversalTime()),
                         ("to", to.ToUniversalTime())));
@@ -171,12 +187,14 @@ public sealed class AetherDatabase(Secret dsn)
 
     /// <summary>Which tables <see cref="GovernanceEventsAsync"/> looks in, and what is wrong with them.</summary>
     /// <exception cref="RolloutException">The database does not answer.</exception>
-    public Task<IReadOnlyList<GovernanceSource>> GovernanceSourcesAsync(CancellationToken cancellationToken) => UseAsync<IReadOnlyList<GovernanceSource>>(
+    public Task<IReadOnlyList<GovernanceSource>> GovernanceSourcesAsync(
+        CancellationToken cancellationToken) => UseAsync<IReadOnlyList<GovernanceSource>>(
         async connection => [.. (await GovernanceTrails.FindAsync(connection, cancellationToken)).Select(s => s.Source)],
         cancellationToken);
 
     /// <summary>
-    /// Puts one row <c>rollout.health_snapshot</c> into the audit account's trail, the one without a hash chain that a foreign row would break
+    /// Puts one row <c>rollout.health_snapshot</c> into the audit account's trail, the one without a hash chain that a foreign row would
+    /// break
     /// (playbook 1.3). The same snapshot is recorded once, however often it is asked for.
     /// </summary>
     /// <param name="sha256">Of the snapshot's manifest, which stays with our evidence.</param>
@@ -220,7 +238,8 @@ public sealed class AetherDatabase(Secret dsn)
 
     private static string Quote(string identifier) => "\"" + identifier.Replace("\"", "\"\"", StringComparison.Ordinal) + "\"";
 
-    private static async Task<bool> ExistsAsync(NpgsqlConnection connection, string schema, string table, CancellationToken cancellationToken)
+    private static async Task<bool> ExistsAsync(
+        NpgsqlConnection connection, string schema, string table, CancellationToken cancellationToken)
     {
         var found = await ListAsync(
             connection,
@@ -234,12 +253,16 @@ public sealed class AetherDatabase(Secret dsn)
 
     private static async Task<IReadOnlyList<Aggregate>> AggregatesAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
     {
-        var timescale = await ListAsync(connection, "SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'", _ => true, cancellationToken);
+        var timescale = await ListAsync(
+            connection, "SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'", _ => true, cancellationToken);
         var continuous = timescale.Count == 0
             ? []
             : await ListAsync(
                 connection,
-                @"SELECT view_schema::text, view_name::text FROM timescaledb_information.continuous_aggregates WHERE view_schema LIKE 'acct\_%'",
+                """
+                SELECT view_schema::text, view_name::text FROM timescaledb_information.continuous_aggregates
+                WHERE view_schema LIKE 'acct\_%'
+                """,
                 r => new Aggregate(r.GetString(0), r.GetString(1), true),
                 cancellationToken);
         var materialized = await ListAsync(
@@ -247,18 +270,23 @@ public sealed class AetherDatabase(Secret dsn)
             @"SELECT schemaname::text, matviewname::text FROM pg_matviews WHERE schemaname LIKE 'acct\_%'",
             r => new Aggregate(r.GetString(0), r.GetString(1), false),
             cancellationToken);
-        return [.. continuous.Concat(materialized).OrderBy(a => a.Schema, StringComparer.Ordinal).ThenBy(a => a.View, StringComparer.Ordinal)];
+        return [.. continuous.Concat(materialized).OrderBy(a => $"{a.Schema}.{a.View}", StringComparer.Ordinal)];
     }
 
-    private static async Task RefreshAsync(NpgsqlConnection connection, Aggregate view, DateTimeOffset from, DateTimeOffset to, CancellationToken cancellationToken)
+    private static async Task RefreshAsync(
+        NpgsqlConnection connection, Aggregate view, DateTimeOffset from, DateTimeOffset to, CancellationToken cancellationToken)
     {
         var name = $"{Quote(view.Schema)}.{Quote(view.View)}";
         if (view.Continuous)
         {
             // Written out, not bound: the procedure takes its window as "any", for which a parameter has no type.
-            static string Literal(DateTimeOffset time) => $"'{time.ToUniversalTime().ToString("yyyy-MM-dd HH:mm:ss.ffffff", CultureInfo.InvariantCulture)}+00'::timestamptz";
+            static string Literal(DateTimeOffset time) =>
+                $"'{time.ToUniversalTime().ToString("yyyy-MM-dd HH:mm:ss.ffffff", CultureInfo.InvariantCulture)}+00'::timestamptz";
 
-            await ExecuteAsync(connection, $"CALL refresh_continuous_aggregate('{name.Replace("'", "''", StringComparison.Ordinal)}', {Literal(from)}, {Literal(to)})", cancellationToken);
+            await ExecuteAsync(
+                connection,
+                $"CALL refresh_continuous_aggregate('{name.Replace("'", "''", StringComparison.Ordinal)}', {Literal(from)}, {Literal(to)})",
+                cancellationToken);
             return;
         }
 
@@ -267,13 +295,15 @@ public sealed class AetherDatabase(Secret dsn)
             connection,
             """
             SELECT 1 FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE n.nspname = @schema AND c.relname = @view AND c.relispopulated AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL
+            WHERE n.nspname = @schema AND c.relname = @view AND c.relispopulated
+                AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL
             """,
             _ => true,
             cancellationToken,
             ("schema", view.Schema),
             ("view", view.View));
-        await ExecuteAsync(connection, $"REFRESH MATERIALIZED VIEW {(concurrently.Count > 0 ? "CONCURRENTLY " : "")}{name}", cancellationToken);
+        await ExecuteAsync(
+            connection, $"REFRESH MATERIALIZED VIEW {(concurrently.Count > 0 ? "CONCURRENTLY " : "")}{name}", cancellationToken);
     }
 
     private static async Task<DateTimeOffset?> NewestAsync(NpgsqlConnection connection, Aggregate view, CancellationToken cancellationToken)
@@ -282,7 +312,8 @@ public sealed class AetherDatabase(Secret dsn)
             connection,
             """
             SELECT a.attname::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE n.nspname = @schema AND c.relname = @view AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype)
+            WHERE n.nspname = @schema AND c.relname = @view AND a.attnum > 0 AND NOT a.attisdropped
+                AND a.atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype)
             ORDER BY a.attname <> 'bucket', a.attnum LIMIT 1
             """,
             r => r.GetString(0),
@@ -317,7 +348,8 @@ public sealed class AetherDatabase(Secret dsn)
     }
 
     private static async Task<IReadOnlyList<T>> ListAsync<T>(
-        NpgsqlConnection connection, string sql, Func<NpgsqlDataReader, T> read, CancellationToken cancellationToken, params (string Name, object Value)[] parameters)
+        NpgsqlConnection connection, string sql, Func<NpgsqlDataReader, T> read, CancellationToken cancellationToken, params (
+            string Name, object Value)[] parameters)
     {
         await using var command = new NpgsqlCommand(sql, connection);
         foreach (var (name, value) in parameters)
@@ -347,7 +379,10 @@ public sealed class AetherDatabase(Secret dsn)
         {
             var cause = exception is PostgresException refused ? refused.MessageText : exception.Message;
             throw new RolloutException(
-                $"Database '{_address.Database}' at {_address.Host}:{_address.Port} failed: {Masked(cause)}", null, ExitCode.Failed, exception);
+                $"Database '{_address.Database}' at {_address.Host}:{_address.Port} failed: {Masked(cause)}",
+                null,
+                ExitCode.Failed,
+                exception);
         }
     }
 

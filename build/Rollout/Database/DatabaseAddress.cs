@@ -6,7 +6,8 @@ namespace Rollout.Database;
 internal static class DatabaseAddress
 {
     /// <param name="dsn">
-    /// <c>postgresql://user:password@host:port/database?sslmode=…</c>, the same with <c>postgres</c>, <c>timescale</c> or a driver's name as
+    /// <c>postgresql://user:password@host:port/database?sslmode=…</c>, the same with <c>postgres</c>, <c>timescale</c> or a driver's name
+    /// as
     /// scheme, or <c>Host=…;Database=…</c>.
     /// </param>
     /// <exception cref="RolloutException">It is none of these.</exception>
@@ -32,7 +33,9 @@ internal static class DatabaseAddress
     {
         // Uri refuses some schemes' user info; http has the same grammar.
         var scheme = text[..text.IndexOf("://", StringComparison.Ordinal)];
-        if (!scheme.StartsWith("postgres", StringComparison.OrdinalIgnoreCase) && !scheme.StartsWith("timescale", StringComparison.OrdinalIgnoreCase))
+        if (
+            !scheme.StartsWith("postgres", StringComparison.OrdinalIgnoreCase)
+                && !scheme.StartsWith("timescale", StringComparison.OrdinalIgnoreCase))
         {
             throw new FormatException("unknown scheme");
         }

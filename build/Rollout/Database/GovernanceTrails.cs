@@ -15,7 +15,8 @@ public sealed record GovernanceEvent(string Where, DateTimeOffset At, string Act
 public sealed record GovernanceSource(string Where, bool Readable, string Note);
 
 /// <summary>
-/// Finds the tables of the platform's two audit trails and their witnesses, and how to read each. Two migrations create <c>audit_log</c> with
+/// Finds the tables of the platform's two audit trails and their witnesses, and how to read each. Two migrations create <c>audit_log</c>
+/// with
 /// different columns (platform contract, section 10), so columns are asked for and not assumed.
 /// </summary>
 internal static class GovernanceTrails
@@ -26,7 +27,8 @@ internal static class GovernanceTrails
     // Order events share these tables and outnumber everything else.
     private static readonly string[] Kinds = ["safe_mode", "kill_switch", "override", "sim_mode", "rollout"];
 
-    public static async Task<IReadOnlyList<(GovernanceSource Source, string? Query)>> FindAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
+    public static async Task<IReadOnlyList<(GovernanceSource Source, string? Query)>> FindAsync(
+        NpgsqlConnection connection, CancellationToken cancellationToken)
     {
         const string Tables = """
             SELECT c.table_schema, c.table_name, array_agg(c.column_name::text)
@@ -55,12 +57,20 @@ internal static class GovernanceTrails
         if (columns.Contains("payload") && columns.Contains("recorded_at"))
         {
             var action = columns.Contains("event_type") ? "event_type" : "payload->>'action'";
-            var query = Select(schema, table, "recorded_at", action, "COALESCE(payload->>'target', payload->>'account_id', payload->>'account')", "COALESCE(payload->>'actor', payload->>'actor_id')");
+            var query = Select(
+                schema,
+                table,
+                "recorded_at",
+                action,
+                "COALESCE(payload->>'target', payload->>'account_id', payload->>'account')",
+                "COALESCE(payload->>'actor', payload->>'actor_id')");
             return (new GovernanceSource(where, true, table == "events" ? "events of the account" : "trail B"), query);
         }
 
         var time = First(columns, "ts", "event_time", "recorded_at", "created_at");
-        var what = table == "override_log" && columns.Contains("decision") ? "'override.' || decision" : First(columns, "action", "event_type", "event");
+        var what = table == "override_log" && columns.Contains("decision")
+            ? "'override.' || decision"
+            : First(columns, "action", "event_type", "event");
         if (time is null || what is null)
         {
             return (new GovernanceSource(where, false, $"unknown shape: {string.Join(", ", columns.Order(StringComparer.Ordinal))}"), null);
@@ -77,9 +87,10 @@ internal static class GovernanceTrails
     private static string Select(string schema, string table, string time, string action, string entity, string actor) =>
         $"""
         SELECT at, action, entity, actor FROM (
-            SELECT {time}::timestamptz AS at, ({action})::text AS action, COALESCE(({entity})::text, '') AS entity, COALESCE(({actor})::text, '') AS actor
+            SELECT {time}::timestamptz AS at, ({action})::text AS action,
+                COALESCE(({entity})::text, '') AS entity, COALESCE(({actor})::text, '') AS actor
             FROM {Quote(schema)}.{Quote(table)}) found
-        WHERE at >= @from AND at <= @to AND ({string.Join(" OR ", Kinds.Select(k => $"action LIKE '{k.Replace("_", "\\_", StringComparison.Ordinal)}%'"))})
+        WHERE at >= @from AND at <= @to AND action ~ '^({string.Join('|', Kinds)})'
         ORDER BY at DESC LIMIT {Limit}
         """;
 

@@ -48,7 +48,8 @@ public sealed partial record MigrationTree(IReadOnlyList<string> Heads, IReadOnl
 
         foreach (var twins in files.GroupBy(f => f.Revision, StringComparer.Ordinal).Where(g => g.Count() > 1))
         {
-            yield return $"revision '{twins.Key}' is declared by {twins.Count()} files ({string.Join(", ", twins.Select(t => t.File))}); only one of them would run";
+            var names = string.Join(", ", twins.Select(t => t.File));
+            yield return $"revision '{twins.Key}' is declared by {twins.Count()} files ({names}); only one of them would run";
         }
 
         foreach (var (file, revision, down) in files)

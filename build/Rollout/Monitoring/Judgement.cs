@@ -29,12 +29,21 @@ public sealed record Judgement(Verdict Verdict, string Reason, string Message, I
 /// <param name="Limit">What the value had to stay at or below; NaN where there is no such number.</param>
 /// <param name="Counts">False for services so quiet on both sides that they say nothing either way; they do not decide.</param>
 public sealed record MetricJudgement(
-    string Service, string Metric, Verdict Verdict, double Observed, double Baseline, double Limit, string Reason, string Message, bool Counts = true);
+    string Service,
+    string Metric,
+    Verdict Verdict,
+    double Observed,
+    double Baseline,
+    double Limit,
+    string Reason,
+    string Message,
+    bool Counts = true);
 
 /// <summary>What "steady" means in numbers.</summary>
 public sealed record JudgeThresholds
 {
-    /// <summary>The platform's SLOs for the 95th percentile (its docs/slo.md, platform contract section 9). These services must be seen.</summary>
+    /// <summary>The platform's SLOs for the 95th percentile (its docs/slo.md, platform contract section 9). These services must be
+    /// seen.</summary>
     public IReadOnlyDictionary<string, TimeSpan> LatencyP95 { get; init; } = new Dictionary<string, TimeSpan>
     {
         ["policy-service"] = TimeSpan.FromMilliseconds(200),

@@ -39,7 +39,8 @@ public sealed class PodMetrics(HttpClient cluster, string @namespace, TimeProvid
 
     private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(5);
 
-    /// <summary>Every pod that may be running. Pods that have ended or not begun are left out; terminating ones still work and are in.</summary>
+    /// <summary>Every pod that may be running. Pods that have ended or not begun are left out; terminating ones still work and are
+    /// in.</summary>
     /// <param name="selector">A label selector, as <c>app=oms-service</c>; null takes all pods.</param>
     /// <exception cref="RolloutException">The pods cannot be listed.</exception>
     public async Task<IReadOnlyList<PodScrape>> ScrapeAsync(string? selector, CancellationToken cancellationToken)
@@ -68,7 +69,8 @@ public sealed class PodMetrics(HttpClient cluster, string @namespace, TimeProvid
         var outcome = page ? ScrapeOutcome.Read
             : !answer.FromCluster && answer.Code is 200 or 404 or 405 ? ScrapeOutcome.Absent
             : ScrapeOutcome.Unreadable;
-        return new PodScrape(pod.Name, pod.App, pod.Incarnation, outcome, page ? string.Empty : answer.Describe(), page ? answer.Body : string.Empty);
+        return new PodScrape(
+            pod.Name, pod.App, pod.Incarnation, outcome, page ? string.Empty : answer.Describe(), page ? answer.Body : string.Empty);
     }
 
     private async Task<IReadOnlyList<Target>> ListAsync(string? selector, CancellationToken cancellationToken)
@@ -103,7 +105,8 @@ public sealed class PodMetrics(HttpClient cluster, string @namespace, TimeProvid
                 ? containers.EnumerateArray().Sum(c => c.TryGetProperty("restartCount", out var count) ? count.GetInt32() : 0)
                 : 0;
             return new Target(
-                name, app, $"{Text(metadata, "uid")}/{restarts}", ChoosePort(pod, metadata), Text(metadata, "annotations", "prometheus.io/path") ?? "/metrics");
+                name, app, $"{Text(metadata, "uid")}/{restarts}", ChoosePort(pod, metadata), Text(
+                    metadata, "annotations", "prometheus.io/path") ?? "/metrics");
         }
 
         // The platform's annotation says 'http', a port name, where scrapers want a number (platform contract, section 9).

@@ -15,7 +15,8 @@ public sealed record MetricSample(string Name, IReadOnlyDictionary<string, strin
         : Name + "{" + string.Join(',', Labels.OrderBy(l => l.Key, StringComparer.Ordinal).Select(l => $"{l.Key}={l.Value}")) + "}";
 }
 
-/// <summary>The text that <c>/metrics</c> answers: Prometheus exposition format 0.0.4, and as much of OpenMetrics as samples need.</summary>
+/// <summary>The text that <c>/metrics</c> answers: Prometheus exposition format 0.0.4, and as much of OpenMetrics as samples
+/// need.</summary>
 public static class PrometheusText
 {
     /// <summary>Reads every sample; lines that are no samples are left out, so half a page still tells its half.</summary>
@@ -45,7 +46,9 @@ public static class PrometheusText
         {
             var line = text.AsSpan()[range].Trim();
             var rest = line.StartsWith("# TYPE ", StringComparison.Ordinal) ? line["# TYPE ".Length..] : line;
-            if (rest.StartsWith(metric, StringComparison.Ordinal) && (rest.Length == metric.Length || rest[metric.Length] is ' ' or '{' or '\t'))
+            if (
+                rest.StartsWith(metric, StringComparison.Ordinal)
+                    && (rest.Length == metric.Length || rest[metric.Length] is ' ' or '{' or '\t'))
             {
                 return true;
             }

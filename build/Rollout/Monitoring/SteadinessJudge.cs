@@ -41,7 +41,10 @@ public static class SteadinessJudge
         if (observed.Oddities.Count > 0)
         {
             return new Judgement(
-                Verdict.Inconclusive, "BrokenMetrics", $"Metrics show what no counter can: {string.Join("; ", observed.Oddities.Take(3))}.", metrics);
+                Verdict.Inconclusive,
+                "BrokenMetrics",
+                $"Metrics show what no counter can: {string.Join("; ", observed.Oddities.Take(3))}.",
+                metrics);
         }
 
         if (deciding.Find(m => m.Verdict == Verdict.Inconclusive) is { } open)
@@ -52,7 +55,8 @@ public static class SteadinessJudge
         var total = deciding.Where(m => m.Metric == "error ratio").ToList();
         return total.Count == 0
             ? new Judgement(Verdict.Inconclusive, "NoTraffic", "No service had enough requests to be judged.", metrics)
-            : new Judgement(Verdict.Successful, "Steady", $"{total.Count} services are within their limits and no worse than live.", metrics);
+            : new Judgement(
+                Verdict.Successful, "Steady", $"{total.Count} services are within their limits and no worse than live.", metrics);
     }
 
     private static IEnumerable<string> Judged(WatchSeries baseline, WatchSeries observed, JudgeThresholds slo) =>
@@ -63,7 +67,8 @@ public static class SteadinessJudge
 
     private static bool Exposes(WatchSeries series, string service) => series.Increase(service, Requests + "_count") > 0;
 
-    private static IEnumerable<MetricJudgement> JudgeService(string service, WatchSeries baseline, WatchSeries observed, JudgeThresholds slo)
+    private static IEnumerable<MetricJudgement> JudgeService(
+        string service, WatchSeries baseline, WatchSeries observed, JudgeThresholds slo)
     {
         var requests = observed.Increase(service, Requests + "_count");
         var before = baseline.Increase(service, Requests + "_count");
@@ -71,17 +76,20 @@ public static class SteadinessJudge
         var required = slo.LatencyP95.ContainsKey(service);
         if (gaps > 0 && gaps > slo.MaximumGaps * (gaps + observed.Reads(service)))
         {
-            yield return Open(service, "Unreadable", $"{gaps} of {gaps + observed.Reads(service)} scrapes of '{service}' failed, last {observed.Gaps(service)[^1]}", requests, before);
+            yield return Open(
+                service,
+                "Unreadable",
+                $"{gaps} of {gaps + observed.Reads(service)} scrapes of '{service}' failed, last {observed.Gaps(service)[^1]}",
+                requests,
+                before);
         }
 
         if (requests < slo.MinimumRequests)
         {
             var quiet = before < slo.MinimumRequests && !required;
             var reason = requests > 0 ? "TooFewRequests" : "Silent";
-            yield return Open(
-                service, reason, $"'{service}' answered {requests:0} requests during the watch, {slo.MinimumRequests} are needed to judge it (live: {before:0})", requests, before)
-                with
-            { Limit = slo.MinimumRequests, Counts = !quiet };
+            var message = $"'{service}' answered {requests:0} requests in the watch (live: {before:0}), {slo.MinimumRequests} are needed";
+            yield return Open(service, reason, message, requests, before) with { Limit = slo.MinimumRequests, Counts = !quiet };
             yield break;
         }
 
@@ -89,7 +97,8 @@ public static class SteadinessJudge
         var comparable = before >= slo.MinimumRequests;
         if (!comparable && baseline.Scrapes < 2)
         {
-            yield return Open(service, "NoBaseline", $"the live stack's '{service}' was not watched, nothing to compare with", requests, before);
+            yield return Open(
+                service, "NoBaseline", $"the live stack's '{service}' was not watched, nothing to compare with", requests, before);
         }
 
         yield return JudgeErrors(service, baseline, observed, slo, requests, comparable ? before : double.NaN);
@@ -102,7 +111,15 @@ public static class SteadinessJudge
         var errors = observed.Increase(service, Requests + "_count", IsServerError);
         var ratio = errors / requests;
         var live = double.IsNaN(before) ? double.NaN : baseline.Increase(service, Requests + "_count", IsServerError) / before;
-        var result = new MetricJudgement(service, "error ratio", Verdict.Successful, ratio, live, slo.ErrorRatio, "Steady", $"'{service}' failed {errors:0} of {requests:0} requests ({ratio:P2})");
+        var result = new MetricJudgement(
+            service,
+            "error ratio",
+            Verdict.Successful,
+            ratio,
+            live,
+            slo.ErrorRatio,
+            "Steady",
+            $"'{service}' failed {errors:0} of {requests:0} requests ({ratio:P2})");
         var worse = double.IsNaN(live) || ratio > live + slo.ErrorRatioMargin;
         if (ratio <= slo.ErrorRatio && !worse)
         {
@@ -125,28 +142,31 @@ public static class SteadinessJudge
             };
         }
 
+        var allowed = double.IsNaN(live) ? slo.ErrorRatio : live + slo.ErrorRatioMargin;
         return worse
-            ? result with { Verdict = Verdict.Failed, Reason = "ErrorRatio", Message = $"{result.Message}{compared}, allowed {Math.Max(slo.ErrorRatioMargin + (double.IsNaN(live) ? 0 : live), double.IsNaN(live) ? slo.ErrorRatio : 0):P2}" }
-            : result with { Verdict = Verdict.Inconclusive, Reason = "LiveBreachesToo", Message = $"{result.Message}{compared}: both are above {slo.ErrorRatio:P2}" };
+            ? Worsen(result, Verdict.Failed, "ErrorRatio", $"{compared}, allowed {allowed:P2}")
+            : Worsen(result, Verdict.Inconclusive, "LiveBreachesToo", $"{compared}: both are above {slo.ErrorRatio:P2}");
     }
 
-    private static MetricJudgement JudgeLatency(string service, WatchSeries baseline, WatchSeries observed, JudgeThresholds slo, bool comparable)
+    private static MetricJudgement JudgeLatency(
+        string service, WatchSeries baseline, WatchSeries observed, JudgeThresholds slo, bool comparable)
     {
         var p95 = observed.Histogram(service, Requests).Quantile(0.95);
         var live = comparable ? baseline.Histogram(service, Requests).Quantile(0.95) : double.NaN;
         var limit = slo.LatencyP95.TryGetValue(service, out var allowed) ? allowed.TotalSeconds : double.NaN;
         var compared = double.IsNaN(live) ? "" : $", live {Milliseconds(live)}";
-        var result = new MetricJudgement(service, "p95", Verdict.Successful, p95, live, limit, "Steady", $"p95 of '{service}' is {Milliseconds(p95)}{compared}");
+        var result = new MetricJudgement(
+            service, "p95", Verdict.Successful, p95, live, limit, "Steady", $"p95 of '{service}' is {Milliseconds(p95)}{compared}");
         if (double.IsNaN(p95))
         {
-            return result with { Verdict = Verdict.Inconclusive, Reason = "NoLatency", Message = $"'{service}' shows no usable latency histogram" };
+            return Worsen(result, Verdict.Inconclusive, "NoLatency", ": no usable histogram");
         }
 
         // Infinity is only worse than something finite; inf > inf * 1.5 is false, as it should be.
         var worse = !double.IsNaN(live) && p95 > live * slo.LatencyFactor && p95 > live + slo.LatencyMargin.TotalSeconds;
         if (worse)
         {
-            return result with { Verdict = Verdict.Failed, Reason = "LatencyWorseThanLive", Message = result.Message + ": worse than live" };
+            return Worsen(result, Verdict.Failed, "LatencyWorseThanLive", ": worse than live");
         }
 
         if (p95 > limit)
@@ -154,23 +174,28 @@ public static class SteadinessJudge
             // The platform's buckets go from 100 to 250 ms: within one bucket a value is a guess, and only live's tells what it means.
             if (!double.IsNaN(live) && observed.Histogram(service, Requests).SurelyAbove(0.95) < limit)
             {
-                return result with { Message = $"{result.Message}: in the bucket that holds the limit of {Milliseconds(limit)}, and no worse than live" };
+                var where = $": in the bucket that holds the limit of {Milliseconds(limit)}, and no worse than live";
+                return result with { Message = result.Message + where };
             }
 
             return live > limit
-                ? result with { Verdict = Verdict.Inconclusive, Reason = "LiveBreachesToo", Message = $"{result.Message}: both are above {Milliseconds(limit)}" }
-                : result with { Verdict = Verdict.Failed, Reason = "LatencySlo", Message = $"{result.Message}, allowed {Milliseconds(limit)}" };
+                ? Worsen(result, Verdict.Inconclusive, "LiveBreachesToo", $": both are above {Milliseconds(limit)}")
+                : Worsen(result, Verdict.Failed, "LatencySlo", $", allowed {Milliseconds(limit)}");
         }
 
         return result;
     }
+
+    private static MetricJudgement Worsen(MetricJudgement judgement, Verdict verdict, string reason, string addition) =>
+        judgement with { Verdict = verdict, Reason = reason, Message = judgement.Message + addition };
 
     private static bool IsServerError(MetricSample sample) => sample.Label("status_code").StartsWith('5');
 
     private static MetricJudgement Open(string service, string reason, string message, double requests, double before) =>
         new(service, "requests", Verdict.Inconclusive, requests, before, double.NaN, reason, message);
 
-    private static Judgement Conclude(Verdict verdict, MetricJudgement first, List<MetricJudgement> deciding, IReadOnlyList<MetricJudgement> all)
+    private static Judgement Conclude(
+        Verdict verdict, MetricJudgement first, List<MetricJudgement> deciding, IReadOnlyList<MetricJudgement> all)
     {
         var same = deciding.Where(m => m.Verdict == verdict).Select(m => m.Message).ToList();
         var rest = same.Count > 3 ? $"; and {same.Count - 3} more" : "";

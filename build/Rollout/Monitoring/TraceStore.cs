@@ -26,7 +26,8 @@ public sealed record TraceLookup(TraceState State, string? TraceId, string? Trac
 /// <summary>One trace that is worth a look.</summary>
 /// <param name="Why"><c>failing</c> or <c>slow</c>.</param>
 /// <param name="Trace">The whole trace; null where the store no longer had it or it is too large.</param>
-public sealed record TraceSummary(string TraceId, string Service, string Name, DateTimeOffset Start, TimeSpan Duration, string Why, string? Trace);
+public sealed record TraceSummary(
+    string TraceId, string Service, string Name, DateTimeOffset Start, TimeSpan Duration, string Why, string? Trace);
 
 /// <summary>What there was to keep.</summary>
 /// <param name="State"><see cref="TraceState.Off"/> where no store answered: then an empty list means nothing.</param>
@@ -45,7 +46,7 @@ public sealed class TraceStore(Uri api, TimeProvider time) : IDisposable
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan Slow = TimeSpan.FromSeconds(1);
 
-    private readonly HttpClient _http = new() { BaseAddress = api, Timeout = TimeSpan.FromSeconds(15), MaxResponseContentBufferSize = LargestTrace };
+    private readonly HttpClient _http = new() { Timeout = TimeSpan.FromSeconds(15), MaxResponseContentBufferSize = LargestTrace };
 
     /// <summary>Finds the trace of a request that carried this <c>x-request-id</c>, waiting for it to arrive.</summary>
     /// <param name="timeout">How long to look; at least one look is made.</param>
@@ -55,18 +56,25 @@ public sealed class TraceStore(Uri api, TimeProvider time) : IDisposable
         while (true)
         {
             var now = time.GetUtcNow();
-            var found = await SearchAsync($"{{ span.request.id = {Quote(requestId)} }}", now - TimeSpan.FromHours(1), now + TimeSpan.FromMinutes(1), 1, cancellationToken);
+            var found = await SearchAsync(
+                $"{{ span.request.id = {Quote(requestId)} }}",
+                now - TimeSpan.FromHours(1),
+                now + TimeSpan.FromMinutes(1),
+                1,
+                cancellationToken);
             var trace = found.Traces.Count > 0 ? await ReadAsync(found.Traces[0].TraceId, cancellationToken) : null;
             if (trace is not null)
             {
-                return new TraceLookup(TraceState.Found, found.Traces[0].TraceId, trace, $"request '{requestId}' is traced as {found.Traces[0].TraceId}");
+                return new TraceLookup(
+                    TraceState.Found, found.Traces[0].TraceId, trace, $"request '{requestId}' is traced as {found.Traces[0].TraceId}");
             }
 
             if (time.GetElapsedTime(start) >= timeout)
             {
                 return found.Off is { } reason
                     ? new TraceLookup(TraceState.Off, null, null, $"traces are off: {reason}")
-                    : new TraceLookup(TraceState.NotFound, null, null, $"request '{requestId}' left no trace within {timeout.TotalSeconds:0.#} s");
+                    : new TraceLookup(
+                        TraceState.NotFound, null, null, $"request '{requestId}' left no trace within {timeout.TotalSeconds:0.#} s");
             }
 
             await Task.Delay(Pause, time, cancellationToken);
@@ -100,25 +108,33 @@ public sealed class TraceStore(Uri api, TimeProvider time) : IDisposable
 
     public void Dispose() => _http.Dispose();
 
-    private static string Quote(string text) => "\"" + text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal) + "\"";
+    private static string Quote(string text) =>
+        "\"" + text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal) + "\"";
 
     private static TraceSummary Summary(JsonElement trace) => new(
         Text(trace, "traceID"),
         Text(trace, "rootServiceName"),
         Text(trace, "rootTraceName"),
-        DateTimeOffset.UnixEpoch.AddTicks(long.TryParse(Text(trace, "startTimeUnixNano"), CultureInfo.InvariantCulture, out var nanoseconds) ? nanoseconds / 100 : 0),
-        TimeSpan.FromMilliseconds(trace.TryGetProperty("durationMs", out var duration) && duration.TryGetDouble(out var milliseconds) ? milliseconds : 0),
+        DateTimeOffset.UnixEpoch.AddTicks(
+            long.TryParse(Text(trace, "startTimeUnixNano"), CultureInfo.InvariantCulture, out var nanoseconds) ? nanoseconds / 100 : 0),
+        TimeSpan.FromMilliseconds(
+            trace.TryGetProperty("durationMs", out var duration) && duration.TryGetDouble(out var milliseconds) ? milliseconds : 0),
         string.Empty,
         null);
 
     private static string Text(JsonElement element, string name) =>
-        element.TryGetProperty(name, out var value) ? value.ValueKind == JsonValueKind.String ? value.GetString()! : value.GetRawText() : string.Empty;
+        element.TryGetProperty(name, out var value)
+            ? value.ValueKind == JsonValueKind.String
+            ? value.GetString()!
+            : value.GetRawText()
+            : string.Empty;
 
     private async Task<(IReadOnlyList<TraceSummary> Traces, string? Off)> SearchAsync(
         string query, DateTimeOffset from, DateTimeOffset to, int limit, CancellationToken cancellationToken)
     {
         // Seconds, and only a window: without one Tempo searches what is recent only.
-        var path = $"api/search?q={Uri.EscapeDataString(query)}&limit={limit}&start={from.ToUnixTimeSeconds()}&end={to.ToUnixTimeSeconds() + 1}";
+        var window = $"start={from.ToUnixTimeSeconds()}&end={to.ToUnixTimeSeconds() + 1}";
+        var path = $"api/search?q={Uri.EscapeDataString(query)}&limit={limit}&{window}";
         try
         {
             using var response = await _http.GetAsync(Relative(path), cancellationToken);
@@ -128,11 +144,15 @@ public sealed class TraceStore(Uri api, TimeProvider time) : IDisposable
             }
 
             var body = await response.Content.ReadFromJsonAsync<JsonElement>(cancellationToken);
-            return body.ValueKind == JsonValueKind.Object && body.TryGetProperty("traces", out var traces) && traces.ValueKind == JsonValueKind.Array
+            return body.ValueKind == JsonValueKind.Object
+                && body.TryGetProperty("traces", out var traces)
+                && traces.ValueKind == JsonValueKind.Array
                 ? ([.. traces.EnumerateArray().Select(Summary).Where(t => t.TraceId.Length > 0)], null)
                 : ([], null);
         }
-        catch (Exception exception) when (exception is HttpRequestException or JsonException || (exception is TaskCanceledException && !cancellationToken.IsCancellationRequested))
+        catch (Exception exception) when (
+            exception is HttpRequestException or JsonException
+                || (exception is TaskCanceledException && !cancellationToken.IsCancellationRequested))
         {
             return ([], $"the store at {api} does not answer: {exception.InnerException?.Message ?? exception.Message}");
         }
@@ -145,7 +165,8 @@ public sealed class TraceStore(Uri api, TimeProvider time) : IDisposable
             using var response = await _http.GetAsync(Relative($"api/traces/{Uri.EscapeDataString(traceId)}"), cancellationToken);
             return response.IsSuccessStatusCode ? await response.Content.ReadAsStringAsync(cancellationToken) : null;
         }
-        catch (Exception exception) when (exception is HttpRequestException || (exception is TaskCanceledException && !cancellationToken.IsCancellationRequested))
+        catch (Exception exception) when (
+            exception is HttpRequestException || (exception is TaskCanceledException && !cancellationToken.IsCancellationRequested))
         {
             return null;
         }

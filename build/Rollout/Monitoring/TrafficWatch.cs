@@ -15,7 +15,8 @@ public sealed record WatchPlan
     /// <summary>The workload that the scaling controller is part of.</summary>
     public string EvaluationService { get; init; } = "admin-platform";
 
-    /// <summary><c>SCALING_CHECK_INTERVAL</c>: the watch lasts at least so many of these as evaluations are asked for. Zero asks for no time.</summary>
+    /// <summary><c>SCALING_CHECK_INTERVAL</c>: the watch lasts at least so many of these as evaluations are asked for. Zero asks for no
+    /// time.</summary>
     public TimeSpan EvaluationInterval { get; init; }
 
     /// <summary>When to give up; what was seen by then is inconclusive.</summary>
@@ -67,7 +68,8 @@ public sealed class TrafficWatch(HttpClient cluster, string @namespace, TimeProv
 
             var elapsed = time.GetElapsedTime(start);
             var evaluations = series.LargestIncrease(plan.EvaluationService, EvaluationMetric);
-            var summary = $"{series.Scrapes} of {plan.MinimumScrapes} scrapes, {evaluations:0} of {plan.Evaluations} scaling evaluations in {elapsed.TotalSeconds:0} s";
+            var cycles = plan.Evaluations > 0 ? $", {evaluations:0} of {plan.Evaluations} scaling evaluations" : string.Empty;
+            var summary = $"{series.Scrapes} scrapes of at least {plan.MinimumScrapes}{cycles} in {elapsed.TotalSeconds:0} s";
             if (Missing(plan, series, evaluations, elapsed) is not { } missing)
             {
                 return new WatchResult(series, evaluations, summary, first, last);

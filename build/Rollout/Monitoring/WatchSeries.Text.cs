@@ -4,7 +4,8 @@ using System.Text.Json.Serialization;
 
 namespace Rollout.Monitoring;
 
-/// <content>A watch as one compressed text: the baseline of live is measured by one run and judged against by another, on another machine.</content>
+/// <content>A watch as one compressed text: the baseline of live is measured by one run and judged against by another, on another
+/// machine.</content>
 public sealed partial class WatchSeries
 {
     /// <summary>The whole watch as base64 of gzipped JSON.</summary>
@@ -40,7 +41,14 @@ public sealed partial class WatchSeries
         {
             using var zip = new GZipStream(new MemoryStream(Convert.FromBase64String(text)), CompressionMode.Decompress);
             var stored = JsonSerializer.Deserialize<Stored>(zip) ?? throw new JsonException("It is null.");
-            var series = new WatchSeries { Scrapes = stored.Scrapes, Failures = stored.Failures, From = stored.From, To = stored.To, Incomplete = stored.Incomplete };
+            var series = new WatchSeries
+            {
+                Scrapes = stored.Scrapes,
+                Failures = stored.Failures,
+                From = stored.From,
+                To = stored.To,
+                Incomplete = stored.Incomplete,
+            };
             series._oddities.UnionWith(stored.Oddities);
             foreach (var (name, reads, gaps, growth) in stored.Services)
             {
@@ -57,7 +65,11 @@ public sealed partial class WatchSeries
         }
         catch (Exception exception) when (exception is FormatException or InvalidDataException or JsonException)
         {
-            throw new RolloutException($"The stored baseline cannot be read: {exception.Message}", "It is in the journal, in the entry of 3.1's baseline.", ExitCode.Held, exception);
+            throw new RolloutException(
+                $"The stored baseline cannot be read: {exception.Message}",
+                "It is in the journal, in the entry of 3.1's baseline.",
+                ExitCode.Held,
+                exception);
         }
     }
 

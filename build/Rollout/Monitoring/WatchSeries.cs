@@ -68,10 +68,12 @@ public sealed partial class WatchSeries
     /// <param name="where">Which series count; null takes all.</param>
     public double Increase(string service, string metric, Func<MetricSample, bool>? where = null) =>
         _services.TryGetValue(service, out var found)
-            ? found.Growth.Values.SelectMany(p => p.Values).Where(g => g.Sample.Name == metric && (where?.Invoke(g.Sample) ?? true)).Sum(g => g.Amount)
+            ? found.Growth.Values.SelectMany(p => p.Values).Where(
+                g => g.Sample.Name == metric && (where?.Invoke(g.Sample) ?? true)).Sum(g => g.Amount)
             : 0;
 
-    /// <summary>By how much the metric grew in the one pod where it grew most: what one process did, however many replicas there are.</summary>
+    /// <summary>By how much the metric grew in the one pod where it grew most: what one process did, however many replicas there
+    /// are.</summary>
     public double LargestIncrease(string service, string metric) =>
         _services.TryGetValue(service, out var found)
             ? found.Growth.Values.Select(p => p.Values.Where(g => g.Sample.Name == metric).Sum(g => g.Amount)).DefaultIfEmpty().Max()
@@ -227,11 +229,13 @@ public sealed partial class WatchSeries
 /// <summary>A histogram's growth: cumulative counts by upper bound, ascending.</summary>
 public sealed record HistogramIncrease(IReadOnlyList<(double Bound, double Count)> Buckets)
 {
-    /// <summary>How many observations there were; NaN where the histogram has no <c>+Inf</c> bucket, without which nothing is known.</summary>
+    /// <summary>How many observations there were; NaN where the histogram has no <c>+Inf</c> bucket, without which nothing is
+    /// known.</summary>
     public double Count => Buckets.Count > 0 && double.IsPositiveInfinity(Buckets[^1].Bound) ? Highest(Buckets.Count - 1) : double.NaN;
 
     /// <summary>
-    /// The quantile as Prometheus estimates it, linear within a bucket, but <c>+Inf</c> where it falls above the last finite bound (Prometheus
+    /// The quantile as Prometheus estimates it, linear within a bucket, but <c>+Inf</c> where it falls above the last finite bound
+    /// (Prometheus
     /// answers that bound, which reads as good), and NaN without observations.
     /// </summary>
     public double Quantile(double quantile) => Locate(quantile).Value;

@@ -24,7 +24,8 @@ public sealed record ScriptResult(string Command, int ExitCode, string? Problem,
 }
 
 /// <summary>
-/// Runs the platform's Python programs out of its checkout (platform contract, section 7). The checkout comes last on Python's path: it holds
+/// Runs the platform's Python programs out of its checkout (platform contract, section 7). The checkout comes last on Python's path: it
+/// holds
 /// stubs of real packages, which would hide them. DSNs travel in the environment only.
 /// </summary>
 /// <param name="platformDirectory">The Aether checkout.</param>
@@ -43,10 +44,12 @@ public sealed partial class AetherScripts(string platformDirectory, CommandRunne
         cancellationToken);
 
     /// <summary>
-    /// <c>ops/refresh_continuous_aggregates.py</c>. It exits with 0 whatever happened; its warning is the failure, and on a real TimescaleDB it
+    /// <c>ops/refresh_continuous_aggregates.py</c>. It exits with 0 whatever happened; its warning is the failure, and on a real
+    /// TimescaleDB it
     /// always fails, refreshing inside a transaction: <c>AetherDatabase</c> does the refresh that counts.
     /// </summary>
-    public Task<ScriptResult> RefreshAggregatesAsync(string account, IReadOnlyList<string> aggregates, Secret dsn, CancellationToken cancellationToken)
+    public Task<ScriptResult> RefreshAggregatesAsync(
+        string account, IReadOnlyList<string> aggregates, Secret dsn, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(aggregates);
         return RunAsync(
@@ -58,7 +61,9 @@ public sealed partial class AetherScripts(string platformDirectory, CommandRunne
                 ["TIMESCALE_DSN"] = Plain(dsn),
             },
             [dsn],
-            output => output.Contains("Unable to refresh continuous aggregate", StringComparison.OrdinalIgnoreCase) ? "it could not refresh, and exited with 0" : null,
+            output => output.Contains("Unable to refresh continuous aggregate", StringComparison.OrdinalIgnoreCase)
+                ? "it could not refresh, and exited with 0"
+                : null,
             cancellationToken);
     }
 
@@ -68,7 +73,8 @@ public sealed partial class AetherScripts(string platformDirectory, CommandRunne
     {
         var target = Path.GetFullPath(output);
         File.Delete(target);
-        return await RunAsync(["scripts/generate_openapi.py", "--output", target], [], [], _ => DescribeContract(target), cancellationToken);
+        return await RunAsync(
+            ["scripts/generate_openapi.py", "--output", target], [], [], _ => DescribeContract(target), cancellationToken);
     }
 
     /// <summary>
@@ -78,14 +84,19 @@ public sealed partial class AetherScripts(string platformDirectory, CommandRunne
         ["-m", "unittest", "-v", "tests.test_governance_audit_logging"],
         [],
         [],
-        output => RanLine().Match(output) is { Success: true } ran && int.Parse(ran.Groups["count"].ValueSpan, CultureInfo.InvariantCulture) > 0
-            ? SkippedLine().Match(output) is { Success: true } skipped && skipped.Groups["count"].ValueSpan.SequenceEqual(ran.Groups["count"].ValueSpan) ? "every test was skipped" : null
+        output => RanLine().Match(output) is { Success: true } ran
+            && int.Parse(ran.Groups["count"].ValueSpan, CultureInfo.InvariantCulture) > 0
+            ? SkippedLine().Match(output) is { Success: true } skipped
+                && skipped.Groups["count"].ValueSpan.SequenceEqual(ran.Groups["count"].ValueSpan)
+                ? "every test was skipped"
+                : null
             : "no test ran",
         cancellationToken);
 
     /// <summary><c>ops/run_migrations.py</c>: brings the database to the checkout's heads.</summary>
     public Task<ScriptResult> RunMigrationsAsync(Secret dsn, CancellationToken cancellationToken) => RunAsync(
-        ["ops/run_migrations.py", "--dsn-env", MigrationVariable], new() { [MigrationVariable] = Plain(dsn) }, [dsn], _ => null, cancellationToken);
+        ["ops/run_migrations.py", "--dsn-env", MigrationVariable], new() { [MigrationVariable] = Plain(dsn) }, [dsn], _ =>
+            null, cancellationToken);
 
     // The platform hands these two schemes on to a driver that does not know them (contract, section 7.1).
     private static string Plain(Secret dsn) => SchemeOfDriver().Replace(dsn.Reveal(), "postgresql://");
@@ -100,7 +111,9 @@ public sealed partial class AetherScripts(string platformDirectory, CommandRunne
         try
         {
             using var document = JsonDocument.Parse(File.ReadAllText(path));
-            return document.RootElement.TryGetProperty("paths", out var paths) && paths.EnumerateObject().Any() ? null : $"'{path}' describes no path";
+            return document.RootElement.TryGetProperty("paths", out var paths) && paths.EnumerateObject().Any()
+                ? null
+                : $"'{path}' describes no path";
         }
         catch (JsonException exception)
         {
@@ -116,7 +129,8 @@ public sealed partial class AetherScripts(string platformDirectory, CommandRunne
             if (PasswordOfDsn().Match(secret) is { Success: true } match)
             {
                 var password = match.Groups["password"].Value;
-                text = text.Replace(Uri.UnescapeDataString(password), "***", StringComparison.Ordinal).Replace(password, "***", StringComparison.Ordinal);
+                text = text.Replace(
+                    Uri.UnescapeDataString(password), "***", StringComparison.Ordinal).Replace(password, "***", StringComparison.Ordinal);
             }
         }
 
@@ -148,7 +162,8 @@ public sealed partial class AetherScripts(string platformDirectory, CommandRunne
         var script = arguments[0] == "-m" ? $"{arguments[^1].Replace('.', '/')}.py" : arguments[0];
         if (!File.Exists(Path.Combine(platformDirectory, script)))
         {
-            throw new RolloutException($"The platform checkout '{platformDirectory}' has no '{script}'.", "Point --platform at a checkout of the release.");
+            throw new RolloutException(
+                $"The platform checkout '{platformDirectory}' has no '{script}'.", "Point --platform at a checkout of the release.");
         }
 
         var python = await PythonAsync(cancellationToken);
@@ -162,7 +177,8 @@ public sealed partial class AetherScripts(string platformDirectory, CommandRunne
         };
         var result = await commands.RunAsync(command, cancellationToken);
         var output = Mask(result.Output + result.Error, secrets);
-        return new ScriptResult(command.ToString(), result.ExitCode, result.ExitCode != 0 ? $"exit code {result.ExitCode}" : judge(output), output);
+        return new ScriptResult(
+            command.ToString(), result.ExitCode, result.ExitCode != 0 ? $"exit code {result.ExitCode}" : judge(output), output);
     }
 
     /// <summary>Whether <c>-P</c> is known (3.11), and a path that begins as Python's own and ends with the checkout.</summary>
@@ -179,10 +195,16 @@ public sealed partial class AetherScripts(string platformDirectory, CommandRunne
         if (result.ExitCode != 0)
         {
             safe = false;
-            result = (await commands.RunAsync(new CommandLine("python3", "-c", PrintPath) { Echo = false }, cancellationToken)).OrThrow("The platform's scripts need Python 3.");
+            result = (
+                await commands.RunAsync(
+                    new CommandLine("python3", "-c", PrintPath) { Echo = false },
+                    cancellationToken)).OrThrow("The platform's scripts need Python 3.");
         }
 
-        var path = string.Join(Path.PathSeparator, result.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Append(Path.GetFullPath(platformDirectory)));
+        var path = string.Join(
+            Path.PathSeparator,
+            result.Output.Split(
+                '\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Append(Path.GetFullPath(platformDirectory)));
         _python = (safe, path);
         return _python.Value;
     }

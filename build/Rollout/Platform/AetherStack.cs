@@ -98,7 +98,9 @@ public sealed class AetherStack(
 
         var after = await SafeModeStatusAsync(cancellationToken);
         return after.Active
-            ? throw new RolloutException($"Safe mode of {slot} was left, but its status says active, reason '{after.Reason}'.", "Somebody may have entered it again; read its status.")
+            ? throw new RolloutException(
+                $"Safe mode of {slot} was left, but its status says active, reason '{after.Reason}'.",
+                "Somebody may have entered it again; read its status.")
             : after;
     }
 
@@ -116,7 +118,9 @@ public sealed class AetherStack(
                 return;
             case 200:
                 throw new RolloutException(
-                    $"Safe mode of {slot} accepted an empty reason: the slot is frozen now.", "Leave safe mode there (POST /safe_mode/exit) before anything else.", ExitCode.Held);
+                    $"Safe mode of {slot} accepted an empty reason: the slot is frozen now.",
+                    "Leave safe mode there (POST /safe_mode/exit) before anything else.",
+                    ExitCode.Held);
             default:
                 throw SessionRefusals.Explain(slot, names.SafeMode, "an admin call", answer);
         }
@@ -128,7 +132,8 @@ public sealed class AetherStack(
         SimulationStatus.From(await ReadAsync(names.SimMode, "/sim/status", cancellationToken), accounts);
 
     /// <summary>
-    /// Simulates every account. Accounts that are simulated already stay as they are, with their reason. OMS processes look every two seconds:
+    /// Simulates every account. Accounts that are simulated already stay as they are, with their reason. OMS processes look every two
+    /// seconds:
     /// only <see cref="WaitUntilOrdersStopAsync"/> tells that orders have stopped.
     /// </summary>
     /// <exception cref="RolloutException">A call was refused, or an account is not simulated afterwards.</exception>
@@ -138,7 +143,8 @@ public sealed class AetherStack(
         var before = await SimulationStatusAsync(cancellationToken);
         foreach (var account in before.Accounts.Where(a => !a.Active))
         {
-            var answer = await _calls.SendAsync(HttpMethod.Post, names.SimMode, "/sim/enter", new { reason, account_id = account.AccountId }, cancellationToken);
+            var answer = await _calls.SendAsync(
+                HttpMethod.Post, names.SimMode, "/sim/enter", new { reason, account_id = account.AccountId }, cancellationToken);
             if (answer.Code is not (200 or 409))
             {
                 throw SessionRefusals.Explain(slot, names.SimMode, $"simulating account '{account.AccountId}'", answer);
@@ -171,7 +177,9 @@ public sealed class AetherStack(
         }
 
         var after = await SimulationStatusAsync(cancellationToken);
-        return after.Accounts.Any(Ours) ? throw new RolloutException($"Accounts of {slot} are still simulated: {after.Describe()}.") : after;
+        return after.Accounts.Any(Ours)
+            ? throw new RolloutException($"Accounts of {slot} are still simulated: {after.Describe()}.")
+            : after;
     }
 
     /// <summary>The orders that this slot's OMS pods have counted.</summary>
@@ -197,7 +205,8 @@ public sealed class AetherStack(
                 return (Count: count, Quiet: watch.Observe(count, before, time.GetElapsedTime(start)));
             },
             now => now.Quiet >= quiet,
-            now => $"{(now.Quiet is { } time ? $"no order for {time.TotalSeconds:0.0} of {quiet.TotalSeconds:0.0} s" : "not proven")}, {now.Count.Describe()}",
+            now => (now.Quiet is { } since ? $"no order for {since.TotalSeconds:0.0} of {quiet.TotalSeconds:0.0} s, " : "not proven, ")
+                + now.Count.Describe(),
             timeout,
             Interval(quiet),
             time,
@@ -235,7 +244,8 @@ public sealed class AetherStack(
     public async Task<IntentValidation> ValidateIntentAsync(string account, CancellationToken cancellationToken)
     {
         var answer = await _calls.SendAsync(
-            HttpMethod.Post, names.Risk, "/risk/validate", HarmlessIntent.For(account, $"rollout-probe-{time.GetUtcNow():yyyyMMddHHmmssfff}"), cancellationToken);
+            HttpMethod.Post, names.Risk, "/risk/validate", HarmlessIntent.For(
+                account, $"rollout-probe-{time.GetUtcNow():yyyyMMddHHmmssfff}"), cancellationToken);
         if (answer.Code == 403 && answer.Body.Contains("mismatch", StringComparison.OrdinalIgnoreCase))
         {
             return new IntentValidation(account, false, false, [$"the session of {slot} belongs to another account"]);
@@ -281,16 +291,21 @@ public sealed class AetherStack(
             cancellationToken);
     }
 
-    /// <summary>The scaling controller's evaluations as its admin pods count them; the counter begins at 0 again when a pod restarts.</summary>
+    /// <summary>The scaling controller's evaluations as its admin pods count them; the counter begins at 0 again when a pod
+    /// restarts.</summary>
     /// <exception cref="RolloutException">No admin pod shows the counter.</exception>
     public async Task<double> ScalingEvaluationsAsync(CancellationToken cancellationToken)
     {
         var scrapes = await _pods.ScrapeAsync($"app={names.Admin}", cancellationToken);
         var counting = scrapes.Where(s => PrometheusText.Declares(s.Text, "scaling_evaluations_total")).ToList();
         return counting.Count > 0
-            ? counting.SelectMany(s => s.Samples).Where(s => s.Name == "scaling_evaluations_total" && double.IsFinite(s.Value)).Sum(s => s.Value)
+            ? counting.SelectMany(s => s.Samples).Where(
+                s => s.Name == "scaling_evaluations_total" && double.IsFinite(s.Value)).Sum(s => s.Value)
             : throw new RolloutException(
-                $"No pod of '{names.Admin}' in {slot} counts scaling evaluations: {(scrapes.Count == 0 ? "there is no such pod" : string.Join("; ", scrapes.Select(s => $"{s.Pod} {s.Outcome} {s.Detail}".Trim())))}.");
+                $"No pod of '{names.Admin}' in {slot} counts scaling evaluations: "
+                + (scrapes.Count == 0
+                    ? "there is no such pod."
+                    : string.Join("; ", scrapes.Select(s => $"{s.Pod} {s.Outcome} {s.Detail}".Trim()))));
     }
 
     /// <summary>The API contract that the running service serves; null where it has none.</summary>
@@ -314,7 +329,8 @@ public sealed class AetherStack(
     }
 
     /// <summary>
-    /// Whether read APIs answer, as they must during a freeze. Which reads there are depends on the OMS program that runs, so its own contract
+    /// Whether read APIs answer, as they must during a freeze. Which reads there are depends on the OMS program that runs, so its own
+    /// contract
     /// is asked first; a read that wants another account's session proves nothing either way.
     /// </summary>
     public async Task<ReadCheck> ReadsWorkAsync(CancellationToken cancellationToken)
@@ -382,7 +398,8 @@ public sealed class AetherStack(
         if (answer.FromCluster || answer.Code != 200)
         {
             throw new RolloutException(
-                $"'{service}' of {slot} does not answer {path}: {answer.Describe()}.", $"Check that Service '{service}' exists in namespace '{@namespace}' and has ready pods.");
+                $"'{service}' of {slot} does not answer {path}: {answer.Describe()}.",
+                $"Check that Service '{service}' exists in namespace '{@namespace}' and has ready pods.");
         }
 
         return Parse(service, path, answer);
@@ -398,7 +415,10 @@ public sealed class AetherStack(
         catch (JsonException exception)
         {
             throw new RolloutException(
-                $"'{service}' of {slot} answers {path} with something that is no JSON: {answer.Describe()}.", null, ExitCode.Failed, exception);
+                $"'{service}' of {slot} answers {path} with something that is no JSON: {answer.Describe()}.",
+                null,
+                ExitCode.Failed,
+                exception);
         }
     }
 }

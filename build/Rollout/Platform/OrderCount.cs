@@ -7,10 +7,12 @@ namespace Rollout.Platform;
 /// <param name="Real">Orders sent to the exchange.</param>
 /// <param name="Simulated">Orders filled by the simulator.</param>
 /// <param name="RealByAccount">Real orders by the metric's <c>account_segment</c>.</param>
-public sealed record PodOrders(string Pod, string Incarnation, double Real, double Simulated, IReadOnlyDictionary<string, double> RealByAccount);
+public sealed record PodOrders(
+    string Pod, string Incarnation, double Real, double Simulated, IReadOnlyDictionary<string, double> RealByAccount);
 
 /// <summary>The orders of one slot's OMS, pod by pod, as its own metrics tell them.</summary>
-/// <param name="Unreadable">Pods of which it is not known what they send, with the reason. They prove nothing, so they forbid every proof.</param>
+/// <param name="Unreadable">Pods of which it is not known what they send, with the reason. They prove nothing, so they forbid every
+/// proof.</param>
 public sealed record OrderCount(IReadOnlyList<PodOrders> Pods, IReadOnlyList<string> Unreadable)
 {
     internal const string Metric = "oms_order_latency_seconds";
@@ -21,9 +23,11 @@ public sealed record OrderCount(IReadOnlyList<PodOrders> Pods, IReadOnlyList<str
 
     /// <summary>Real orders of all pods by account segment.</summary>
     public IReadOnlyDictionary<string, double> RealByAccount =>
-        Pods.SelectMany(p => p.RealByAccount).GroupBy(a => a.Key, StringComparer.Ordinal).ToDictionary(g => g.Key, g => g.Sum(a => a.Value), StringComparer.Ordinal);
+        Pods.SelectMany(p => p.RealByAccount).GroupBy(a => a.Key, StringComparer.Ordinal).ToDictionary(
+            g => g.Key, g => g.Sum(a => a.Value), StringComparer.Ordinal);
 
-    /// <summary>Whether every pod was read, and there was one: no pod at all more likely means a wrong label than a stack without OMS.</summary>
+    /// <summary>Whether every pod was read, and there was one: no pod at all more likely means a wrong label than a stack without
+    /// OMS.</summary>
     public bool Complete => Unreadable.Count == 0 && Pods.Count > 0;
 
     public string Describe()
@@ -57,13 +61,15 @@ public sealed record OrderCount(IReadOnlyList<PodOrders> Pods, IReadOnlyList<str
 
     private static PodOrders Count(PodScrape scrape)
     {
-        var counts = scrape.Samples.Where(s => s.Name == Metric + "_count" && double.IsFinite(s.Value)).ToLookup(s => s.Label("transport") == "simulation");
+        var counts = scrape.Samples.Where(
+            s => s.Name == Metric + "_count" && double.IsFinite(s.Value)).ToLookup(s => s.Label("transport") == "simulation");
         return new PodOrders(
             scrape.Pod,
             scrape.Incarnation,
             counts[false].Sum(s => s.Value),
             counts[true].Sum(s => s.Value),
-            counts[false].GroupBy(s => s.Label("account_segment"), StringComparer.Ordinal).ToDictionary(g => g.Key, g => g.Sum(s => s.Value), StringComparer.Ordinal));
+            counts[false].GroupBy(s => s.Label("account_segment"), StringComparer.Ordinal).ToDictionary(
+                g => g.Key, g => g.Sum(s => s.Value), StringComparer.Ordinal));
     }
 }
 
@@ -126,5 +132,6 @@ internal sealed class OrderFlow
         }
     }
 
-    public string Describe() => $"{Sent:0} real orders" + (_byAccount.Count == 0 ? "" : $" ({string.Join(", ", _byAccount.Select(a => $"{a.Key} {a.Value:0}"))})");
+    public string Describe() =>
+        $"{Sent:0} real orders" + (_byAccount.Count == 0 ? "" : $" ({string.Join(", ", _byAccount.Select(a => $"{a.Key} {a.Value:0}"))})");
 }

@@ -3,7 +3,8 @@ using System.Text.Json;
 
 namespace Rollout.Platform;
 
-/// <summary>The names of the Service objects that a rollout talks to; several are in no chart template (platform contract, section 3.3).</summary>
+/// <summary>The names of the Service objects that a rollout talks to; several are in no chart template (platform contract, section
+/// 3.3).</summary>
 public sealed record ServiceNames
 {
     public string SafeMode { get; init; } = "safe-mode";
@@ -26,13 +27,15 @@ public sealed record ServiceNames
     public string Port { get; init; } = "80";
 }
 
-/// <summary>What safe mode says of itself. It does not say that orders stop: nothing in the platform reads it (platform contract, section 3.3).</summary>
+/// <summary>What safe mode says of itself. It does not say that orders stop: nothing in the platform reads it (platform contract, section
+/// 3.3).</summary>
 /// <param name="Reason">Of the first entry: later entries do not change it.</param>
 /// <param name="Actor">Null after a restart of the service, which forgets it.</param>
 public sealed record SafeModeStatus(bool Active, string? Reason, DateTimeOffset? Since, string? Actor)
 {
     /// <summary>
-    /// Whether the freeze in force was set for this reason. Somebody else's freeze must not be lifted by us; so a reason carries the release.
+    /// Whether the freeze in force was set for this reason. Somebody else's freeze must not be lifted by us; so a reason carries the
+    /// release.
     /// </summary>
     public bool IsFor(string reason) => Active && string.Equals(Reason, reason, StringComparison.Ordinal);
 
@@ -46,7 +49,8 @@ public sealed record SafeModeStatus(bool Active, string? Reason, DateTimeOffset?
 /// <summary>One account's simulation mode.</summary>
 public sealed record SimulatedAccount(string AccountId, bool Active, string? Reason, DateTimeOffset? Since);
 
-/// <summary>Simulation mode of the slot's accounts: the OMS fills their orders itself and sends none (platform contract, section 4.2).</summary>
+/// <summary>Simulation mode of the slot's accounts: the OMS fills their orders itself and sends none (platform contract, section
+/// 4.2).</summary>
 public sealed record SimulationStatus(IReadOnlyList<SimulatedAccount> Accounts)
 {
     /// <summary>Whether every account is simulated; false where there is none.</summary>
@@ -65,7 +69,8 @@ public sealed record SimulationStatus(IReadOnlyList<SimulatedAccount> Accounts)
         var known = status.TryGetProperty("accounts", out var list) && list.ValueKind == JsonValueKind.Array
             ? list.EnumerateArray().Select(Account).ToDictionary(a => a.AccountId, StringComparer.OrdinalIgnoreCase)
             : [];
-        return new SimulationStatus([.. accounts.Select(a => known.TryGetValue(a, out var found) ? found : new SimulatedAccount(a, false, null, null))]);
+        return new SimulationStatus(
+            [.. accounts.Select(a => known.TryGetValue(a, out var found) ? found : new SimulatedAccount(a, false, null, null))]);
     }
 
     private static SimulatedAccount Account(JsonElement account) => new(
@@ -84,7 +89,8 @@ public sealed record IntentValidation(string AccountId, bool Answered, bool Vali
 }
 
 /// <summary>The sequencer's statistics, over the last 200 or so runs it remembers.</summary>
-/// <param name="SuccessfulRuns">The remembered runs that ended well: a full memory keeps its count while runs go on, so identities tell flow.</param>
+/// <param name="SuccessfulRuns">The remembered runs that ended well: a full memory keeps its count while runs go on, so identities tell
+/// flow.</param>
 public sealed record SequencerStatus(
     long TotalRuns, long Success, long Failed, double AverageLatencyMs, double P95LatencyMs, IReadOnlySet<string> SuccessfulRuns)
 {
@@ -104,7 +110,8 @@ public sealed record SequencerStatus(
     }
 
     /// <summary>How many runs succeeded since the earlier look.</summary>
-    internal long Since(SequencerStatus earlier) => Math.Max(Success - earlier.Success, SuccessfulRuns.Count(r => !earlier.SuccessfulRuns.Contains(r)));
+    internal long Since(SequencerStatus earlier) =>
+        Math.Max(Success - earlier.Success, SuccessfulRuns.Count(r => !earlier.SuccessfulRuns.Contains(r)));
 }
 
 /// <summary>Whether read APIs answer.</summary>
@@ -115,11 +122,17 @@ public sealed record ReadCheck(bool Works, IReadOnlyList<string> Seen);
 internal static class Fields
 {
     public static string? Text(JsonElement element, string name) =>
-        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String
+            ? value.GetString()
+            : null;
 
     public static double Number(JsonElement element, string name) =>
-        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number ? value.GetDouble() : 0;
+        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number
+            ? value.GetDouble()
+            : 0;
 
     public static DateTimeOffset? Time(JsonElement element, string name) =>
-        DateTimeOffset.TryParse(Text(element, name), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var time) ? time : null;
+        DateTimeOffset.TryParse(Text(element, name), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var time)
+            ? time
+            : null;
 }

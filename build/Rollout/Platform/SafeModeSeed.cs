@@ -20,7 +20,8 @@ public static class SafeModeSeed
     /// <param name="since">Recorded as the moment of entry.</param>
     /// <returns>The state that is stored now.</returns>
     /// <exception cref="RolloutException">Redis does not answer, or does not hold what was written.</exception>
-    public static async Task<SafeModeStatus> SeedAsync(string redisConnection, string reason, DateTimeOffset since, CancellationToken cancellationToken)
+    public static async Task<SafeModeStatus> SeedAsync(
+        string redisConnection, string reason, DateTimeOffset since, CancellationToken cancellationToken)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(reason);
         return await UseAsync(
@@ -75,7 +76,8 @@ public static class SafeModeSeed
         }
         catch (Exception exception) when (exception is RedisException or TimeoutException or ArgumentException)
         {
-            throw new RolloutException($"Redis at {Where(connection)} does not answer: {Cause(exception)}", null, ExitCode.Failed, exception);
+            throw new RolloutException(
+                $"Redis at {Where(connection)} does not answer: {Cause(exception)}", null, ExitCode.Failed, exception);
         }
     }
 
@@ -88,7 +90,9 @@ public static class SafeModeSeed
                 Ssl = url.Scheme == "rediss",
                 DefaultDatabase = int.TryParse(url.AbsolutePath.Trim('/'), out var number) ? number : 0,
                 User = Uri.UnescapeDataString(url.UserInfo.Split(':')[0]) is { Length: > 0 } user ? user : null,
-                Password = url.UserInfo.Contains(':', StringComparison.Ordinal) ? Uri.UnescapeDataString(url.UserInfo[(url.UserInfo.IndexOf(':', StringComparison.Ordinal) + 1)..]) : null,
+                Password = url.UserInfo.Contains(':', StringComparison.Ordinal)
+                    ? Uri.UnescapeDataString(url.UserInfo[(url.UserInfo.IndexOf(':', StringComparison.Ordinal) + 1)..])
+                    : null,
             }
             : ConfigurationOptions.Parse(connection);
         options.AbortOnConnectFail = true;
@@ -98,7 +102,8 @@ public static class SafeModeSeed
         return options;
     }
 
-    private static bool IsUrl(string connection, out Uri url) => Uri.TryCreate(connection, UriKind.Absolute, out url!) && url.Scheme is "redis" or "rediss";
+    private static bool IsUrl(string connection, out Uri url) =>
+        Uri.TryCreate(connection, UriKind.Absolute, out url!) && url.Scheme is "redis" or "rediss";
 
     /// <summary>The address without the password.</summary>
     private static string Where(string connection)
@@ -106,7 +111,8 @@ public static class SafeModeSeed
         try
         {
             var options = Options(connection);
-            return $"{string.Join(',', options.EndPoints.Select(e => e.ToString()!.Replace("Unspecified/", "", StringComparison.Ordinal)))} (database {options.DefaultDatabase ?? 0})";
+            var hosts = options.EndPoints.Select(e => e.ToString()!.Replace("Unspecified/", "", StringComparison.Ordinal));
+            return $"{string.Join(',', hosts)} (database {options.DefaultDatabase ?? 0})";
         }
         catch (ArgumentException)
         {

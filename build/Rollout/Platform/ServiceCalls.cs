@@ -4,8 +4,10 @@ using Rollout.Monitoring;
 
 namespace Rollout.Platform;
 
-/// <summary>HTTP to one slot's services: without a session through the API server's proxy, with one by the route that keeps headers.</summary>
-internal sealed class ServiceCalls(string slot, string @namespace, HttpClient cluster, Secret? session, ServiceRoute? route, TimeProvider time)
+/// <summary>HTTP to one slot's services: without a session through the API server's proxy, with one by the route that keeps
+/// headers.</summary>
+internal sealed class ServiceCalls(
+    string slot, string @namespace, HttpClient cluster, Secret? session, ServiceRoute? route, TimeProvider time)
 {
     private const int Attempts = 3;
 
@@ -44,16 +46,21 @@ internal sealed class ServiceCalls(string slot, string @namespace, HttpClient cl
     /// make says in its answer whether it had been made already.
     /// </summary>
     /// <exception cref="RolloutException">There is no session, or no route.</exception>
-    public async Task<ProxyAnswer> SendAsync(HttpMethod method, string service, string path, object? body, CancellationToken cancellationToken)
+    public async Task<ProxyAnswer> SendAsync(
+        HttpMethod method, string service, string path, object? body, CancellationToken cancellationToken)
     {
         if (session is null)
         {
-            throw new RolloutException($"Slot {slot} has no admin session, which '{path}' of '{service}' needs.", $"Log in on {slot}'s admin platform and hand the rollout the token.");
+            throw new RolloutException(
+                $"Slot {slot} has no admin session, which '{path}' of '{service}' needs.",
+                $"Log in on {slot}'s admin platform and hand the rollout the token.");
         }
 
         if (route is null)
         {
-            throw new RolloutException($"'{path}' of '{service}' in {slot} needs a session, and the API server's proxy does not carry one.", "Reach services by port-forward.");
+            throw new RolloutException(
+                $"'{path}' of '{service}' in {slot} needs a session, and the API server's proxy does not carry one.",
+                "Reach services by port-forward.");
         }
 
         return await RetryAsync(

@@ -8,19 +8,27 @@ using Rollout.Monitoring;
 namespace Rollout.Platform;
 
 /// <summary>
-/// How a call that carries a session reaches a service: the base address under which it answers now. The API server's own proxy will not do.
+/// How a call that carries a session reaches a service: the base address under which it answers now. The API server's own proxy will not
+/// do.
 /// A request with an <c>Authorization</c> header of its own makes kubectl's proxy leave out its credentials, and the API server takes the
 /// header off after it has authenticated the request (kubernetes#38775): the session never arrives, but would be shown to the API server.
 /// </summary>
 public delegate Task<Uri> ServiceRoute(string service, CancellationToken cancellationToken);
 
-/// <summary>Reaches services of one namespace through <c>kubectl port-forward</c>, one process a service, opened when first asked for.</summary>
+/// <summary>Reaches services of one namespace through <c>kubectl port-forward</c>, one process a service, opened when first asked
+/// for.</summary>
 /// <param name="kubectl">Path of kubectl.</param>
 /// <param name="kubeconfig">Null is kubectl's own default.</param>
 /// <param name="port">The Service's port.</param>
 /// <param name="echo">Told each command line.</param>
 public sealed partial class ServiceTunnels(
-    string kubectl, string? kubeconfig, string? context, string @namespace, string port, TimeProvider time, Action<string> echo) : IAsyncDisposable
+    string kubectl,
+    string? kubeconfig,
+    string? context,
+    string @namespace,
+    string port,
+    TimeProvider time,
+    Action<string> echo) : IAsyncDisposable
 {
     private static readonly TimeSpan OpenLimit = TimeSpan.FromSeconds(20);
 
@@ -139,7 +147,8 @@ public sealed partial class ServiceTunnels(
     private sealed record Tunnel(Process Process, Uri Address);
 }
 
-/// <summary>Reaches services by the address of one of their pods, where pod addresses answer: in the embedded environment, and inside a cluster.</summary>
+/// <summary>Reaches services by the address of one of their pods, where pod addresses answer: in the embedded environment, and inside a
+/// cluster.</summary>
 /// <param name="cluster">Speaks to the API server.</param>
 public sealed class PodAddresses(HttpClient cluster, string @namespace, TimeProvider time)
 {

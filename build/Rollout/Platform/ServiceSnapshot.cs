@@ -30,7 +30,13 @@ public enum Health
 /// <param name="Metrics">The <c>/metrics</c> page; null where there is none.</param>
 /// <param name="RequestId">The <c>x-request-id</c> both requests carried: traces are found by it.</param>
 public sealed record ServiceSnapshot(
-    ServiceEndpoint Service, Health Health, IReadOnlyList<string> FailingChecks, string Detail, string? HealthBody, string? Metrics, string RequestId)
+    ServiceEndpoint Service,
+    Health Health,
+    IReadOnlyList<string> FailingChecks,
+    string Detail,
+    string? HealthBody,
+    string? Metrics,
+    string RequestId)
 {
     /// <summary>Reads the answer of <c>/healthz</c>.</summary>
     internal static (Health Health, IReadOnlyList<string> Failing, string Detail) Classify(ProxyAnswer answer)
@@ -77,7 +83,10 @@ public sealed record ServiceSnapshot(
         {
             foreach (var check in checks.EnumerateObject())
             {
-                if (check.Value.ValueKind == JsonValueKind.Object && check.Value.TryGetProperty("status", out var status) && !status.ValueEquals("ok"))
+                if (
+                    check.Value.ValueKind == JsonValueKind.Object
+                        && check.Value.TryGetProperty("status", out var status)
+                        && !status.ValueEquals("ok"))
                 {
                     var error = check.Value.TryGetProperty("error", out var text) ? text.ToString() : status.ToString();
                     failing.Add($"{check.Name}: {error}");

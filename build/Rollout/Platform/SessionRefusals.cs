@@ -11,12 +11,13 @@ internal static class SessionRefusals
     private static string? Hint(string slot, string service, ProxyAnswer answer) => answer.Code switch
     {
         0 => $"Check that the pods of '{service}' are ready.",
-        401 => $"The session is unknown or has expired in {slot}; sessions live 60 minutes and, with the chart's default, in one slot only. "
+        401 => $"The session is unknown or has expired in {slot}; sessions live 60 minutes and, with the chart's default, in one slot. "
             + $"Log in on {slot}'s admin platform (POST /auth/login) and hand over the new token.",
         403 => "The session's account is not allowed to: its name must be in ADMIN_ALLOWLIST.",
         500 when answer.Body.Contains("session store", StringComparison.OrdinalIgnoreCase) =>
             $"'{service}' runs without a session store: the deployment must configure one (SESSION_REDIS_URL) for this service.",
-        500 => "An admin call needs both ADMIN_ALLOWLIST and DIRECTOR_ALLOWLIST (secret platform-account-allowlists) and a session store; see the service's log.",
+        500 => "An admin call needs both ADMIN_ALLOWLIST and DIRECTOR_ALLOWLIST (secret platform-account-allowlists) "
+            + "and a session store; see the service's log.",
         404 => $"Service '{service}' is not what it is taken for; check the service names.",
         503 => $"'{service}' has no ready pod, or is draining; a drained process serves again only after a restart.",
         _ => null,
@@ -36,7 +37,16 @@ internal static class HarmlessIntent
             {
                 policy_decision = new
                 {
-                    request = new { account_id = account, order_id = orderId, instrument = "BTC-USD", side = "BUY", quantity = 0.0001, price = 10000.0, fee },
+                    request = new
+                    {
+                        account_id = account,
+                        order_id = orderId,
+                        instrument = "BTC-USD",
+                        side = "BUY",
+                        quantity = 0.0001,
+                        price = 10000.0,
+                        fee,
+                    },
                 },
                 metrics = new
                 {

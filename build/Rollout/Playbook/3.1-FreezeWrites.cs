@@ -74,7 +74,7 @@ public sealed class FreezeWrites : PlaybookStep
 
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
     {
-        await Fences.RequireAsync(run, run.Live, run.LiveStack, cancellationToken);
+        await Fences.RequireAsync(run, run.Live, run.LiveStack, Fences.SecondLook, cancellationToken);
         var reads = await run.LiveStack.ReadsWorkAsync(cancellationToken);
         if (!reads.Works)
         {

@@ -15,7 +15,7 @@ public sealed class ReenableTrading : PlaybookStep
 {
     protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken)
     {
-        await Fences.RequireAsync(run, run.Live, run.LiveStack, cancellationToken);
+        await Fences.RequireAsync(run, run.Live, run.LiveStack, null, cancellationToken);
         return new StepPlan(
             $"give {run.Named(run.Candidate)} the exchange keys of {run.Settings["Platform.Accounts"]} and restart their readers",
             $"lift simulation mode and safe mode of {run.Named(run.Candidate)}");
@@ -41,5 +41,5 @@ public sealed class ReenableTrading : PlaybookStep
     }
 
     protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken) =>
-        Fences.RequireAsync(run, run.Live, run.LiveStack, cancellationToken);
+        Fences.RequireAsync(run, run.Live, run.LiveStack, Fences.SecondLook, cancellationToken);
 }

@@ -32,7 +32,7 @@ public sealed class ReenableSafeMode : PlaybookStep
     {
         if (await HasOmsAsync(run, cancellationToken))
         {
-            await Fences.RequireAsync(run, run.Candidate, run.CandidateStack, cancellationToken);
+            await Fences.RequireAsync(run, run.Candidate, run.CandidateStack, Fences.SecondLook, cancellationToken);
         }
     }
 

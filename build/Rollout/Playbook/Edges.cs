@@ -57,5 +57,7 @@ internal static class Edges
         return headers;
     }
 
-    private static bool IsUnknownHost(HostProbeResult probe) => probe.Status == 404 && !probe.Headers.ContainsKey("x-request-id");
+    // Aether's services answer 404 to "/" in JSON; an ingress controller's default backend does not.
+    private static bool IsUnknownHost(HostProbeResult probe) =>
+        probe.Status == 404 && probe.Headers.GetValueOrDefault("content-type")?.Contains("json", StringComparison.OrdinalIgnoreCase) != true;
 }

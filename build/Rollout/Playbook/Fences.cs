@@ -10,6 +10,9 @@ namespace Rollout.Playbook;
 /// </summary>
 internal static class Fences
 {
+    /// <summary>A second look at a fence that was proven a moment ago: long enough to see an OMS that sends, short enough not to lengthen the freeze.</summary>
+    public static readonly TimeSpan SecondLook = TimeSpan.FromMilliseconds(500);
+
     /// <summary>Sets both fences, journalling first what was in force, and observes that no real order leaves the slot.</summary>
     /// <returns>When the last order was known to be possible: the freeze window's beginning.</returns>
     /// <exception cref="RolloutException">Orders still flow, or a pod cannot be read: not proven.</exception>
@@ -35,9 +38,10 @@ internal static class Fences
         return run.Time.GetUtcNow() - run.Settings.Duration("Fence.Quiet");
     }
 
-    /// <summary>Looks whether both fences hold now.</summary>
+    /// <summary>Looks whether both fences hold now, and that no order leaves the slot for a while.</summary>
+    /// <param name="quiet">For how long; null is as long as it takes to prove a fence that was just set.</param>
     /// <exception cref="RolloutException">One is down, or an order was seen.</exception>
-    public static async Task RequireAsync(RolloutRun run, SlotPlace slot, AetherStack stack, CancellationToken cancellationToken)
+    public static async Task RequireAsync(RolloutRun run, SlotPlace slot, AetherStack stack, TimeSpan? quiet, CancellationToken cancellationToken)
     {
         var safeMode = await stack.SafeModeStatusAsync(cancellationToken);
         var open = (await stack.SimulationStatusAsync(cancellationToken)).Accounts.Where(s => !s.Active).Select(s => s.AccountId).ToList();
@@ -49,7 +53,7 @@ internal static class Fences
                 ExitCode.Held);
         }
 
-        await stack.WaitUntilOrdersStopAsync(run.Settings.Duration("Fence.Quiet"), run.Settings.Duration("Fence.Timeout"), cancellationToken);
+        await stack.WaitUntilOrdersStopAsync(quiet ?? run.Settings.Duration("Fence.Quiet"), run.Settings.Duration("Fence.Timeout"), cancellationToken);
     }
 
     /// <summary>

@@ -78,6 +78,11 @@ public sealed class Status : AsyncFrostingTask<RolloutContext>
             return run.Journal.IsDone(nameof(ArchiveArtefacts)) ? $"nothing; take it back with {context.CommandFor(nameof(Rollback))}" : "nothing: it was rolled back";
         }
 
+        if (PlaybookOrder.WasRolledBack(run.Journal.Entries))
+        {
+            return context.CommandFor(nameof(Rollback));
+        }
+
         var step = PlaybookOrder.Forward.First(s => !run.Journal.IsDone(s));
         return context.CommandFor(PlaybookOrder.StageOf(step));
     }

@@ -92,6 +92,28 @@ public sealed class ExchangeTests
     }
 
     [Test]
+    public async Task A_restart_knows_positions_that_were_saved_and_those_since()
+    {
+        var options = Options();
+        await using (var first = await Exchange.StartAsync(options, TimeProvider.System, CancellationToken.None))
+        {
+            var resting = (await AddAsync(first, "limit"))["result"]!["txid"]![0]!.ToString();
+            await CallAsync(first, "CancelOrder", new JsonObject { ["txid"] = resting }, "k1");
+            for (var i = 0; i < 1003; i++)
+            {
+                await AddAsync(first);
+            }
+        }
+
+        Assert.That(File.Exists(Path.Join(options.Directory, "exchange-positions.json")), Is.True);
+        await using var second = await Exchange.StartAsync(options, TimeProvider.System, CancellationToken.None);
+        var balance = await CallAsync(second, "Balance", new JsonObject(), "k1");
+
+        Assert.That(balance["result"]!["XXBT"]!.ToString(), Is.EqualTo("250.75"), "1003 quarters; the cancelled order moves nothing");
+        Assert.That(second.OrdersSince(1003).Single().Seq, Is.EqualTo(1004));
+    }
+
+    [Test]
     public async Task Many_writers_get_one_gapless_order_in_time_and_number()
     {
         await using var exchange = await StartAsync();

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text.Json.Nodes;
+using Rehearsal.Aether.Services;
 
 namespace Rehearsal.Tests.Aether;
 
@@ -162,7 +163,8 @@ public sealed class GovernanceTests
         Assert.That(run.Json["stage_latencies_ms"]!.AsObject().Select(stage => stage.Key), Is.EqualTo(new[] { "risk", "oms" }));
         Assert.That((await pod.GetAsync("/sequencer/status")).Json["stats"]!["success"]!.GetValue<int>(), Is.EqualTo(1));
         Assert.That((await SubmitAsync("""{"account_id": "company"}""")).Status, Is.EqualTo(400));
-        Assert.That((await SubmitAsync("""{"account_id": "director-1", "instrument": "BTC-USD", "side": "BUY"}""")).Status, Is.EqualTo(403));
+        var foreign = await SubmitAsync("""{"account_id": "director-1", "instrument": "BTC-USD", "side": "BUY"}""");
+        Assert.That(foreign.Status, Is.EqualTo(403), foreign.Text);
     }
 
     [Test]
@@ -178,12 +180,7 @@ public sealed class GovernanceTests
         Assert.That(late.Status, Is.EqualTo(504), late.Text);
     }
 
-    private static JsonObject Intent(string side = "BUY") => JsonNode.Parse($$"""
-        {"account_id": "company",
-         "intent": {"policy_decision": {"request": {"account_id": "company", "order_id": "o1", "instrument": "BTC-USD", "side": "{{side}}",
-           "quantity": 0.1, "price": 10000, "fee": {"currency": "USD", "maker": 0, "taker": 0} } }, "metrics": {} },
-         "portfolio_state": {"nav": 1000000}}
-        """)!.AsObject();
+    private static JsonObject Intent(string side = "BUY") => RiskService.RequestFor("company", "o1", "BTC-USD", side, 0.1, 10000);
 
     private static async Task<Stand> StandWithDatabaseAsync()
     {

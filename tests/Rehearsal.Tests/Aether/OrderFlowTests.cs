@@ -120,6 +120,30 @@ public sealed class OrderFlowTests
     }
 
     [Test]
+    public async Task Where_simulation_mode_cannot_be_looked_up_orders_fail()
+    {
+        await using var stand = await StandWithDatabaseAsync();
+        var blind = new Dictionary<string, string> { ["SIM_MODE_DATABASE_URL"] = "postgresql://postgres@127.0.0.1:1/sim" };
+        var pod = await stand.StartAsync("oms-service", environment: blind, mounts: stand.Keys("company"));
+
+        await Stand.UntilAsync("failed orders", async () => await pod.MetricAsync("order_gateway_request_errors_total{reason=\"sim_mode\"}") > 2);
+
+        Assert.That(stand.Exchange.OrdersSince(0), Is.Empty);
+    }
+
+    [Test]
+    public async Task Injected_latency_is_part_of_an_orders_latency()
+    {
+        await using var stand = await StandWithDatabaseAsync();
+        stand.Faults["latency"] = "blue:200";
+        var pod = await stand.StartAsync("oms-service", mounts: stand.Keys("company"));
+
+        await Stand.UntilAsync("orders", async () => await pod.MetricAsync(Orders("company", "rest")) > 2);
+
+        Assert.That(await pod.MetricAsync("oms_submit_latency_bucket{le=\"150.0\"}"), Is.Zero);
+    }
+
+    [Test]
     public async Task Errors_of_the_gateway_are_counted_by_reason()
     {
         await using var stand = await StandWithDatabaseAsync();

@@ -85,7 +85,8 @@ public sealed class PrivatePostgres
     private static string Binary(string name)
     {
         var packaged = new DirectoryInfo("/usr/lib/postgresql");
-        var folders = packaged.Exists ? packaged.GetDirectories().Select(version => Path.Join(version.FullName, "bin")).OrderDescending() : [];
+        var versions = packaged.Exists ? packaged.GetDirectories() : [];
+        var folders = versions.Select(version => Path.Join(version.FullName, "bin")).OrderDescending();
         var path = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':');
         return folders.Concat(path).Select(folder => Path.Join(folder, name)).FirstOrDefault(File.Exists)
             ?? throw new InvalidOperationException($"{name} is not under {packaged} or on PATH: these tests need PostgreSQL's server");

@@ -50,16 +50,28 @@ public sealed class ClientTests
     public async Task Kubectl_applies_changes_shows_and_deletes()
     {
         await RunAsync("kubectl", "create namespace applied");
-        Assert.That(await RunAsync("kubectl", "apply -n applied -f -", Manifest), Is.EqualTo("deployment.apps/web created\nservice/web created\n"));
-        Assert.That(await RunAsync("kubectl", "apply -n applied -f -", Manifest), Is.EqualTo("deployment.apps/web unchanged\nservice/web unchanged\n"));
-        Assert.That(await RunAsync("kubectl", "set env -n applied deployment/web COLOR=green"), Is.EqualTo("deployment.apps/web env updated\n"));
-        Assert.That(await RunAsync("kubectl", "get deploy web -n applied -o jsonpath={.spec.template.spec.containers[0].env[0].value}"), Is.EqualTo("green"));
+        Assert.That(
+            await RunAsync("kubectl", "apply -n applied -f -", Manifest),
+            Is.EqualTo("deployment.apps/web created\nservice/web created\n"));
+        Assert.That(
+            await RunAsync("kubectl", "apply -n applied -f -", Manifest),
+            Is.EqualTo("deployment.apps/web unchanged\nservice/web unchanged\n"));
+        Assert.That(
+            await RunAsync("kubectl", "set env -n applied deployment/web COLOR=green"),
+            Is.EqualTo("deployment.apps/web env updated\n"));
+        Assert.That(
+            await RunAsync("kubectl", "get deploy web -n applied -o jsonpath={.spec.template.spec.containers[0].env[0].value}"),
+            Is.EqualTo("green"));
         Assert.That(await RunAsync("kubectl", "scale -n applied deployment/web --replicas=5"), Is.EqualTo("deployment.apps/web scaled\n"));
         Assert.That(await RunAsync("kubectl", "get deploy -n applied --no-headers"), Does.Match(@"^web +0/5 +0 +0 +\d+s\n$"));
         Assert.That(await RunAsync("kubectl", "get all -n applied"), Does.Contain("service/web").And.Contain("deployment.apps/web"));
-        Assert.That(await RunAsync("kubectl", "describe deploy web -n applied"), Does.Contain("RollingUpdateStrategy:  25% max unavailable, 25% max surge"));
+        Assert.That(
+            await RunAsync("kubectl", "describe deploy web -n applied"),
+            Does.Contain("RollingUpdateStrategy:  25% max unavailable, 25% max surge"));
         Assert.That(await RunAsync("kubectl", "diff -n applied -f -", Manifest, exitCode: 1), Does.Contain("-          value: green"));
-        Assert.That(await RunAsync("kubectl", "delete deploy web -n applied"), Is.EqualTo("deployment.apps \"web\" deleted from applied namespace\n"));
+        Assert.That(
+            await RunAsync("kubectl", "delete deploy web -n applied"),
+            Is.EqualTo("deployment.apps \"web\" deleted from applied namespace\n"));
         Assert.That(await RunAsync("kubectl", "delete namespace applied"), Is.EqualTo("namespace \"applied\" deleted\n"));
     }
 
@@ -73,7 +85,9 @@ public sealed class ClientTests
             await RunAsync("kubectl", "apply --server-side --field-manager=other -n server -f -", other, exitCode: 1, error: true),
             Does.Contain("conflict with \"kubectl\": .spec.template.spec.containers[name=\"web\"].env[name=\"COLOR\"].value"));
         await RunAsync("kubectl", "apply --server-side --field-manager=other --force-conflicts -n server -f -", other);
-        Assert.That(await RunAsync("kubectl", "get deploy web -n server -o jsonpath={.spec.template.spec.containers[0].env[0].value}"), Is.EqualTo("red"));
+        Assert.That(
+            await RunAsync("kubectl", "get deploy web -n server -o jsonpath={.spec.template.spec.containers[0].env[0].value}"),
+            Is.EqualTo("red"));
     }
 
     [TestCase("create configmap made --from-literal=a=b", "configmap/made created\n")]
@@ -85,13 +99,16 @@ public sealed class ClientTests
     [TestCase("create rolebinding made --role=made --user=someone", "rolebinding.rbac.authorization.k8s.io/made created\n")]
     [TestCase("auth can-i create deployments.apps", "yes\n")]
     [TestCase("auth whoami -o jsonpath={.status.userInfo.username}", "rehearsal-admin")]
-    public async Task Kubectls_typed_requests_are_read(string arguments, string expected) => Assert.That(await RunAsync("kubectl", arguments), Is.EqualTo(expected));
+    public async Task Kubectls_typed_requests_are_read(string arguments, string expected) =>
+        Assert.That(await RunAsync("kubectl", arguments), Is.EqualTo(expected));
 
     [TestCase("get deploy absent", "Error from server (NotFound): deployments.apps \"absent\" not found\n")]
     [TestCase("get deploy absent -n nowhere", "Error from server (NotFound): namespaces \"nowhere\" not found\n")]
     [TestCase("get widgets", "error: the server doesn't have a resource type \"widgets\"\n")]
     [TestCase("create namespace default", "Error from server (AlreadyExists): namespaces \"default\" already exists\n")]
-    [TestCase("get deploy --as nobody", "Error from server (Forbidden): deployments.apps is forbidden: User \"nobody\" cannot list resource \"deployments\" in API group \"apps\" in the namespace \"default\"\n")]
+    [TestCase(
+        "get deploy --as nobody",
+        "Error from server (Forbidden): deployments.apps is forbidden: User \"nobody\" cannot list resource \"deployments\" in API group \"apps\" in the namespace \"default\"\n")]
     public async Task Kubectl_prints_the_servers_refusals(string arguments, string expected) =>
         Assert.That(await RunAsync("kubectl", arguments, exitCode: 1, error: true), Is.EqualTo(expected));
 
@@ -114,7 +131,9 @@ public sealed class ClientTests
         var chart = WriteChart();
         var release = "shop-" + serverSide;
         var flags = $"-n default --server-side={serverSide}";
-        Assert.That(await RunAsync("helm", $"upgrade --install {release} {chart} {flags}"), Does.Contain("STATUS: deployed").And.Contain("REVISION: 1"));
+        Assert.That(
+            await RunAsync("helm", $"upgrade --install {release} {chart} {flags}"),
+            Does.Contain("STATUS: deployed").And.Contain("REVISION: 1"));
         Assert.That(await RunAsync("helm", $"upgrade --install {release} {chart} {flags} --set color=green"), Does.Contain("REVISION: 2"));
         Assert.That(await RunAsync("kubectl", $"get configmap {release} -o jsonpath={{.data.color}}"), Is.EqualTo("green"));
         Assert.That(await RunAsync("helm", $"status {release}"), Does.Contain("STATUS: deployed"));
@@ -148,7 +167,12 @@ public sealed class ClientTests
             Assert.Ignore($"{tool} is neither in ROLLOUT_TOOLS nor on PATH; this test needs the real client.");
         }
 
-        var start = new ProcessStartInfo(path!) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo(path!)
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
         foreach (var argument in arguments.Split(' '))
         {
             start.ArgumentList.Add(argument);
@@ -173,5 +197,8 @@ public sealed class ClientTests
     }
 
     private static string? FindOnPath(string tool) =>
-        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Select(directory => Path.Combine(directory, tool)).FirstOrDefault(File.Exists);
+        (Environment.GetEnvironmentVariable("PATH") ?? "")
+            .Split(Path.PathSeparator)
+            .Select(directory => Path.Combine(directory, tool))
+            .FirstOrDefault(File.Exists);
 }

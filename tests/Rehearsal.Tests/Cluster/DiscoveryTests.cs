@@ -19,7 +19,9 @@ public sealed class DiscoveryTests
     public async Task Every_listed_group_version_answers()
     {
         var groups = (await _cluster.GetAsync("/apis")).Json["groups"]!.AsArray();
-        foreach (var version in groups.SelectMany(group => group!["versions"]!.AsArray()).Select(item => item!["groupVersion"]!.GetValue<string>()))
+        foreach (
+            var version in groups.SelectMany(group => group!["versions"]!.AsArray())
+                .Select(item => item!["groupVersion"]!.GetValue<string>()))
         {
             var reply = await _cluster.GetAsync("/apis/" + version);
             Assert.That((reply.Code, reply["groupVersion"]), Is.EqualTo((200, version)));
@@ -30,11 +32,15 @@ public sealed class DiscoveryTests
     public async Task Aggregated_discovery_has_its_own_content_type_and_the_same_resources()
     {
         var reply = await _cluster.GetAsync("/apis", Aggregated);
-        Assert.That(reply.ContentType?.Replace(" ", "", StringComparison.Ordinal), Is.EqualTo("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"));
+        Assert.That(
+            reply.ContentType?.Replace(" ", "", StringComparison.Ordinal),
+            Is.EqualTo("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"));
         var apps = reply.Json["items"]!.AsArray().Single(item => Reply.Read(item, "metadata.name") == "apps")!;
         var deployments = apps["versions"]![0]!["resources"]!.AsArray().Single(item => Reply.Read(item, "resource") == "deployments");
         Assert.That(Reply.Read(deployments, "shortNames.0"), Is.EqualTo("deploy"));
-        Assert.That(deployments!["subresources"]!.AsArray().Select(item => Reply.Read(item, "subresource")), Is.EquivalentTo(new[] { "scale", "status" }));
+        Assert.That(
+            deployments!["subresources"]!.AsArray().Select(item => Reply.Read(item, "subresource")),
+            Is.EquivalentTo(new[] { "scale", "status" }));
     }
 
     [Test]
@@ -67,7 +73,11 @@ public sealed class DiscoveryTests
         Assert.That((reply["major"], reply["minor"], reply["gitVersion"]), Is.EqualTo(("1", "35", "v1.35.2+rehearsal")));
     }
 
-    [TestCase("selfsubjectaccessreviews", """{"spec":{"resourceAttributes":{"verb":"create","resource":"pods"}}}""", "status.allowed", "true")]
+    [TestCase(
+        "selfsubjectaccessreviews",
+        """{"spec":{"resourceAttributes":{"verb":"create","resource":"pods"}}}""",
+        "status.allowed",
+        "true")]
     [TestCase("selfsubjectrulesreviews", """{"spec":{"namespace":"default"}}""", "status.resourceRules.0.verbs.0", "*")]
     public async Task The_administrator_may_do_everything(string review, string body, string path, string expected)
     {
@@ -80,7 +90,9 @@ public sealed class DiscoveryTests
     {
         var path = _cluster.Server.WriteKubeconfig(Path.Combine(_cluster.DirectoryPath, "kubeconfig"));
         var text = File.ReadAllText(path);
-        Assert.That(text, Does.Contain("current-context: rehearsal").And.Contain(_cluster.Server.Token).And.Contain("certificate-authority-data: "));
+        Assert.That(
+            text,
+            Does.Contain("current-context: rehearsal").And.Contain(_cluster.Server.Token).And.Contain("certificate-authority-data: "));
         if (!OperatingSystem.IsWindows())
         {
             Assert.That(File.GetUnixFileMode(path), Is.EqualTo(UnixFileMode.UserRead | UnixFileMode.UserWrite));

@@ -26,7 +26,9 @@ public sealed class ObjectStoreTests
             Assert.That(made["kind"]!.GetValue<string>(), Is.EqualTo("Deployment"));
             Assert.That(Guid.TryParse(Text(made, "metadata.uid"), out _), "uid");
             Assert.That(Text(made, "metadata.generation"), Is.EqualTo("1"));
-            Assert.That(Text(made, "metadata.resourceVersion"), Is.EqualTo(_store.Revision.ToString(System.Globalization.CultureInfo.InvariantCulture)));
+            Assert.That(
+                Text(made, "metadata.resourceVersion"),
+                Is.EqualTo(_store.Revision.ToString(System.Globalization.CultureInfo.InvariantCulture)));
             Assert.That(Text(made, "spec.strategy.rollingUpdate.maxSurge"), Is.EqualTo("25%"));
             Assert.That(Text(made, "spec.template.spec.containers.0.imagePullPolicy"), Is.EqualTo("IfNotPresent"));
         });
@@ -79,11 +81,13 @@ public sealed class ObjectStoreTests
     [Test]
     public void Nothing_can_be_made_in_a_namespace_that_is_absent_or_going()
     {
-        var absent = Assert.Throws<ApiException>(() => _store.Create("", "configmaps", Json("""{"metadata":{"name":"x","namespace":"nowhere"}}""")));
+        var absent = Assert.Throws<ApiException>(
+            () => _store.Create("", "configmaps", Json("""{"metadata":{"name":"x","namespace":"nowhere"}}""")));
         Assert.That(absent!.Message, Is.EqualTo("namespaces \"nowhere\" not found"));
         _store.Create("", "configmaps", Json("""{"metadata":{"name":"held","namespace":"test"}}"""));
         _store.Delete(new ObjectKey("", "namespaces", null, "test"));
-        var going = Assert.Throws<ApiException>(() => _store.Create("", "configmaps", Json("""{"metadata":{"name":"x","namespace":"test"}}""")));
+        var going = Assert.Throws<ApiException>(
+            () => _store.Create("", "configmaps", Json("""{"metadata":{"name":"x","namespace":"test"}}""")));
         Assert.That(going!.Code, Is.EqualTo(403));
         Assert.That(going.Causes[0].Reason, Is.EqualTo("NamespaceTerminating"));
     }
@@ -120,7 +124,10 @@ public sealed class ObjectStoreTests
     public void A_running_pod_gets_its_grace_and_goes_when_the_kubelet_says_so()
     {
         var key = new ObjectKey("", "pods", "test", "box");
-        _store.Create("", "pods", Json("""{"metadata":{"name":"box","namespace":"test"},"spec":{"nodeName":"node","terminationGracePeriodSeconds":7,"containers":[{"name":"c","image":"x"}]}}"""));
+        _store.Create(
+            "",
+            "pods",
+            Json("""{"metadata":{"name":"box","namespace":"test"},"spec":{"nodeName":"node","terminationGracePeriodSeconds":7,"containers":[{"name":"c","image":"x"}]}}"""));
         _store.Delete(key);
         Assert.That(Text(_store.Get(key)!, "metadata.deletionGracePeriodSeconds"), Is.EqualTo("7"));
         _store.Delete(key, gracePeriodSeconds: 0);

@@ -5,7 +5,11 @@ namespace Rehearsal.Tests.Cluster;
 
 public sealed class PatchTests
 {
-    [TestCase("""{"a":1,"b":{"c":2,"d":3}}""", """{"b":{"c":null,"e":4}}""", """{"a":1,"b":{"d":3,"e":4}}""", TestName = "Merge_removes_nulls_and_merges_objects")]
+    [TestCase(
+        """{"a":1,"b":{"c":2,"d":3}}""",
+        """{"b":{"c":null,"e":4}}""",
+        """{"a":1,"b":{"d":3,"e":4}}""",
+        TestName = "Merge_removes_nulls_and_merges_objects")]
     [TestCase("""{"l":[1,2]}""", """{"l":[3]}""", """{"l":[3]}""", TestName = "Merge_replaces_lists")]
     [TestCase("""{}""", """{"a":{"b":null,"c":1}}""", """{"a":{"c":1}}""", TestName = "Merge_leaves_no_nulls_in_new_objects")]
     public void Merge_patch(string target, string patch, string expected)
@@ -18,8 +22,14 @@ public sealed class PatchTests
     [TestCase("""{"a":1}""", """[{"op":"add","path":"/b","value":2}]""", """{"a":1,"b":2}""")]
     [TestCase("""{"l":[1,3]}""", """[{"op":"add","path":"/l/1","value":2},{"op":"add","path":"/l/-","value":4}]""", """{"l":[1,2,3,4]}""")]
     [TestCase("""{"l":[1,2,3]}""", """[{"op":"remove","path":"/l/0"},{"op":"replace","path":"/l/0","value":9}]""", """{"l":[9,3]}""")]
-    [TestCase("""{"a":"x"}""", """[{"op":"copy","from":"/a","path":"/b"},{"op":"move","from":"/a","path":"/c"}]""", """{"b":"x","c":"x"}""")]
-    [TestCase("""{"a/b":{"m~n":1}}""", """[{"op":"test","path":"/a~1b/m~0n","value":1},{"op":"replace","path":"/a~1b/m~0n","value":2}]""", """{"a/b":{"m~n":2}}""")]
+    [TestCase(
+        """{"a":"x"}""",
+        """[{"op":"copy","from":"/a","path":"/b"},{"op":"move","from":"/a","path":"/c"}]""",
+        """{"b":"x","c":"x"}""")]
+    [TestCase(
+        """{"a/b":{"m~n":1}}""",
+        """[{"op":"test","path":"/a~1b/m~0n","value":1},{"op":"replace","path":"/a~1b/m~0n","value":2}]""",
+        """{"a/b":{"m~n":2}}""")]
     public void Json_patch(string target, string patch, string expected) =>
         AssertSame(JsonPatch.Apply(TestCluster.Object(target), (JsonArray)JsonNode.Parse(patch)!), expected);
 
@@ -30,7 +40,8 @@ public sealed class PatchTests
     [TestCase("""[{"op":"add","path":"/b"}]""")]
     public void A_json_patch_that_does_not_apply_is_422(string patch)
     {
-        var refused = Assert.Throws<ApiException>(() => JsonPatch.Apply(TestCluster.Object("""{"a":1,"l":[1]}"""), (JsonArray)JsonNode.Parse(patch)!));
+        var refused = Assert.Throws<ApiException>(
+            () => JsonPatch.Apply(TestCluster.Object("""{"a":1,"l":[1]}"""), (JsonArray)JsonNode.Parse(patch)!));
         Assert.That((refused!.Code, refused.Message), Is.EqualTo((422, "the server rejected our request due to an error in our request")));
     }
 
@@ -80,7 +91,10 @@ public sealed class PatchTests
     public void Strategic_deletes_from_lists_of_plain_values()
     {
         var value = TestCluster.Object("""{"metadata":{"name":"x","finalizers":["a/b","c/d"]}}""");
-        StrategicMergePatch.Apply(ApiTypes.Find("ConfigMap")!, value, TestCluster.Object("""{"metadata":{"$deleteFromPrimitiveList/finalizers":["a/b"],"finalizers":["e/f"]}}"""));
+        StrategicMergePatch.Apply(
+            ApiTypes.Find("ConfigMap")!,
+            value,
+            TestCluster.Object("""{"metadata":{"$deleteFromPrimitiveList/finalizers":["a/b"],"finalizers":["e/f"]}}"""));
         AssertSame(value, """{"metadata":{"name":"x","finalizers":["c/d","e/f"]}}""");
     }
 

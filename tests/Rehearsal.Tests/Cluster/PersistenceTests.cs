@@ -71,7 +71,9 @@ public sealed class PersistenceTests
         }
 
         Fill(_directory).Dispose();
-        Assert.That(File.GetUnixFileMode(Path.Combine(_directory, "objects.journal")), Is.EqualTo(UnixFileMode.UserRead | UnixFileMode.UserWrite));
+        Assert.That(
+            File.GetUnixFileMode(Path.Combine(_directory, "objects.journal")),
+            Is.EqualTo(UnixFileMode.UserRead | UnixFileMode.UserWrite));
     }
 
     private static ObjectStore Fill(string directory)

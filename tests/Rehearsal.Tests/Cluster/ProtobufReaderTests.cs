@@ -9,8 +9,19 @@ public sealed class ProtobufReaderTests
     [Test]
     public void A_secret_as_helm_sends_it()
     {
-        var metadata = Message((1, Text("sh.helm.release.v1.shop.v1")), (3, Text("test")), (11, Message((1, Text("owner")), (2, Text("helm")))), (11, Message((1, Text("version")), (2, Text("1")))));
-        var read = ProtobufReader.Read(Envelope("v1", "Secret", Message((1, metadata), (2, Message((1, Text("release")), (2, new byte[] { 1, 2, 255 }))), (3, Text("helm.sh/release.v1")))));
+        var metadata = Message(
+            (1, Text("sh.helm.release.v1.shop.v1")),
+            (3, Text("test")),
+            (11, Message((1, Text("owner")), (2, Text("helm")))),
+            (11, Message((1, Text("version")), (2, Text("1")))));
+        var read = ProtobufReader.Read(
+            Envelope(
+                "v1",
+                "Secret",
+                Message(
+                    (1, metadata),
+                    (2, Message((1, Text("release")), (2, new byte[] { 1, 2, 255 }))),
+                    (3, Text("helm.sh/release.v1")))));
         AssertSame(read, """
             {"kind":"Secret","apiVersion":"v1","metadata":{"name":"sh.helm.release.v1.shop.v1","namespace":"test","labels":{"owner":"helm","version":"1"}},
              "data":{"release":"AQL/"},"type":"helm.sh/release.v1"}
@@ -20,7 +31,9 @@ public sealed class ProtobufReaderTests
     [Test]
     public void Nested_messages_lists_numbers_and_inlined_types()
     {
-        var probe = Message((1, Message((2, Message((1, Text("/healthz")), (2, Message((1, Varint(1)), (3, Text("http")))))))), (4, Varint(7)));
+        var probe = Message(
+            (1, Message((2, Message((1, Text("/healthz")), (2, Message((1, Varint(1)), (3, Text("http")))))))),
+            (4, Varint(7)));
         var container = Message((1, Text("web")), (2, Text("x:1")), (3, Text("sh")), (3, Text("-c")), (11, probe));
         var spec = Message((1, Varint(3)), (3, Message((2, Message((2, container))))));
         var read = ProtobufReader.Read(Envelope("apps/v1", "Deployment", Message((2, spec))));
@@ -34,10 +47,12 @@ public sealed class ProtobufReaderTests
     public void Delete_options_and_times()
     {
         AssertSame(
-            ProtobufReader.Read(Envelope("v1", "DeleteOptions", Message((1, Varint(0)), (2, Message((1, Text("u")))), (4, Text("Background"))))),
+            ProtobufReader.Read(
+                Envelope("v1", "DeleteOptions", Message((1, Varint(0)), (2, Message((1, Text("u")))), (4, Text("Background"))))),
             """{"kind":"DeleteOptions","apiVersion":"v1","gracePeriodSeconds":0,"preconditions":{"uid":"u"},"propagationPolicy":"Background"}""");
         AssertSame(
-            ProtobufReader.Read(Envelope("v1", "ConfigMap", Message((1, Message((8, Message((1, Varint(1_767_225_600)))), (9, Message())))))),
+            ProtobufReader.Read(
+                Envelope("v1", "ConfigMap", Message((1, Message((8, Message((1, Varint(1_767_225_600)))), (9, Message())))))),
             """{"kind":"ConfigMap","apiVersion":"v1","metadata":{"creationTimestamp":"2026-01-01T00:00:00Z","deletionTimestamp":null}}""");
     }
 

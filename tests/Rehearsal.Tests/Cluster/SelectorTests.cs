@@ -19,13 +19,16 @@ public sealed class SelectorTests
     [TestCase("empty=", true)]
     [TestCase("", true)]
     public void Labels(string selector, bool matches) =>
-        Assert.That(LabelSelector.Parse(selector).Matches(TestCluster.Object("""{"metadata":{"labels":{"a":"b","x/y.z":"1","empty":""}}}""")), Is.EqualTo(matches));
+        Assert.That(
+            LabelSelector.Parse(selector).Matches(TestCluster.Object("""{"metadata":{"labels":{"a":"b","x/y.z":"1","empty":""}}}""")),
+            Is.EqualTo(matches));
 
     [TestCase("a==b==c")]
     [TestCase("a in b")]
     [TestCase(",")]
     [TestCase("a,")]
-    public void Nonsense_is_a_bad_request(string selector) => Assert.That(Assert.Throws<ApiException>(() => LabelSelector.Parse(selector))!.Code, Is.EqualTo(400));
+    public void Nonsense_is_a_bad_request(string selector) =>
+        Assert.That(Assert.Throws<ApiException>(() => LabelSelector.Parse(selector))!.Code, Is.EqualTo(400));
 
     [TestCase("metadata.name=box", true)]
     [TestCase("status.phase!=Running", false)]

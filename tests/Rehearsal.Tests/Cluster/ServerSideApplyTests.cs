@@ -31,7 +31,9 @@ public sealed class ServerSideApplyTests
     {
         await ApplyAsync("conflict", "kubectl", """{"color":"blue"}""");
         var refused = await ApplyAsync("conflict", "other", """{"color":"red"}""");
-        Assert.That((refused.Code, refused["message"]), Is.EqualTo((409, "Apply failed with 1 conflict: conflict with \"kubectl\": .data.color")));
+        Assert.That(
+            (refused.Code, refused["message"]),
+            Is.EqualTo((409, "Apply failed with 1 conflict: conflict with \"kubectl\": .data.color")));
         Assert.That(refused["details.causes.0.reason"], Is.EqualTo("FieldManagerConflict"));
         Assert.That((await _cluster.GetAsync($"{Maps}/conflict"))["data.color"], Is.EqualTo("blue"));
     }
@@ -43,7 +45,8 @@ public sealed class ServerSideApplyTests
         Assert.That((await ApplyAsync("shared", "other", """{"color":"blue"}""")).Code, Is.EqualTo(200));
         var forced = await ApplyAsync("shared", "third", """{"color":"red"}""", force: true);
         var owners = forced.Json["metadata"]!["managedFields"]!.AsArray()
-            .Where(entry => entry!["fieldsV1"]!.ToJsonString().Contains("f:color", StringComparison.Ordinal)).Select(entry => entry!["manager"]!.GetValue<string>());
+            .Where(entry => entry!["fieldsV1"]!.ToJsonString().Contains("f:color", StringComparison.Ordinal))
+                .Select(entry => entry!["manager"]!.GetValue<string>());
         Assert.That(owners, Is.EqualTo(new[] { "third" }));
     }
 
@@ -53,7 +56,9 @@ public sealed class ServerSideApplyTests
         await ApplyAsync("two", "b", """{"color":"blue"}""");
         await ApplyAsync("two", "a", """{"color":"blue"}""");
         var refused = await ApplyAsync("two", "c", """{"color":"red"}""");
-        Assert.That(refused["message"], Is.EqualTo("Apply failed with 2 conflicts: conflicts with \"a\":\n- .data.color\nconflicts with \"b\":\n- .data.color"));
+        Assert.That(
+            refused["message"],
+            Is.EqualTo("Apply failed with 2 conflicts: conflicts with \"a\":\n- .data.color\nconflicts with \"b\":\n- .data.color"));
     }
 
     [Test]
@@ -94,14 +99,21 @@ public sealed class ServerSideApplyTests
             $"{Deployments}/keys?fieldManager=two",
             "apply",
             """{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"keys"},"spec":{"template":{"spec":{"containers":[{"name":"side","image":"y:1"}]}}}}""");
-        Assert.That(added.Json["spec"]!["template"]!["spec"]!["containers"]!.AsArray().Select(item => item!["name"]!.GetValue<string>()), Is.EqualTo(new[] { "web", "side" }));
+        Assert.That(
+            added.Json["spec"]!["template"]!["spec"]!["containers"]!.AsArray().Select(item => item!["name"]!.GetValue<string>()),
+            Is.EqualTo(new[] { "web", "side" }));
         var refused = await _cluster.PatchAsync($"{Deployments}/keys?fieldManager=two", "apply", Body("x:2"));
-        Assert.That(refused["message"], Is.EqualTo("Apply failed with 1 conflict: conflict with \"one\": .spec.template.spec.containers[name=\"web\"].image"));
+        Assert.That(
+            refused["message"],
+            Is.EqualTo("Apply failed with 1 conflict: conflict with \"one\": .spec.template.spec.containers[name=\"web\"].image"));
         var dropped = await _cluster.PatchAsync(
             $"{Deployments}/keys?fieldManager=two",
             "apply",
             """{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"keys","labels":{"x":"y"}}}""");
-        Assert.That(dropped.Json["spec"]!["template"]!["spec"]!["containers"]!.AsArray(), Has.Count.EqualTo(1), "the element only one manager applied went with it");
+        Assert.That(
+            dropped.Json["spec"]!["template"]!["spec"]!["containers"]!.AsArray(),
+            Has.Count.EqualTo(1),
+            "the element only one manager applied went with it");
     }
 
     [Test]
@@ -109,10 +121,16 @@ public sealed class ServerSideApplyTests
     {
         var body = TestCluster.Deployment("scaled", 2);
         await _cluster.PatchAsync($"{Deployments}/scaled?fieldManager=helm", "apply", body);
-        var scale = await _cluster.SendAsync("PATCH", $"{Deployments}/scaled/scale?fieldManager=kubectl", """{"spec":{"replicas":5}}""", "application/merge-patch+json");
+        var scale = await _cluster.SendAsync(
+            "PATCH",
+            $"{Deployments}/scaled/scale?fieldManager=kubectl",
+            """{"spec":{"replicas":5}}""",
+            "application/merge-patch+json");
         Assert.That((scale["kind"], scale["spec.replicas"], scale["status.selector"]), Is.EqualTo(("Scale", "5", "app=scaled")));
         var refused = await _cluster.PatchAsync($"{Deployments}/scaled?fieldManager=helm", "apply", body);
-        Assert.That(refused["message"], Is.EqualTo("Apply failed with 1 conflict: conflict with \"kubectl\" with subresource \"scale\" using apps/v1: .spec.replicas"));
+        Assert.That(
+            refused["message"],
+            Is.EqualTo("Apply failed with 1 conflict: conflict with \"kubectl\" with subresource \"scale\" using apps/v1: .spec.replicas"));
     }
 
     [Test]
@@ -123,15 +141,27 @@ public sealed class ServerSideApplyTests
             "apply",
             """{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"twice"},"spec":{"template":{"spec":{"containers":[{"name":"c","env":[{"name":"A","value":"1"},{"name":"A","value":"2"}]}]}}}}""");
         Assert.That(twice.Code, Is.EqualTo(500));
-        Assert.That(twice["message"], Does.StartWith("failed to create typed patch object (test/twice; apps/v1, Kind=Deployment): ").And.Contain("duplicate entries for key"));
-        var unknown = await _cluster.PatchAsync($"{Maps}/unknown?fieldManager=m&fieldValidation=Strict", "apply", """{"apiVersion":"v1","kind":"ConfigMap","datta":{}}""");
-        Assert.That((unknown.Code, unknown["message"]), Is.EqualTo((400, "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \"datta\"")));
+        Assert.That(
+            twice["message"],
+            Does.StartWith("failed to create typed patch object (test/twice; apps/v1, Kind=Deployment): ")
+                .And.Contain("duplicate entries for key"));
+        var unknown = await _cluster.PatchAsync(
+            $"{Maps}/unknown?fieldManager=m&fieldValidation=Strict",
+            "apply",
+            """{"apiVersion":"v1","kind":"ConfigMap","datta":{}}""");
+        Assert.That(
+            (unknown.Code, unknown["message"]),
+            Is.EqualTo(
+                (400, "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \"datta\"")));
     }
 
     [Test]
     public async Task A_dry_run_answers_and_stores_nothing()
     {
-        var answered = await _cluster.PatchAsync($"{Maps}/dry?fieldManager=m&dryRun=All", "apply", """{"apiVersion":"v1","kind":"ConfigMap","data":{"a":"1"}}""");
+        var answered = await _cluster.PatchAsync(
+            $"{Maps}/dry?fieldManager=m&dryRun=All",
+            "apply",
+            """{"apiVersion":"v1","kind":"ConfigMap","data":{"a":"1"}}""");
         Assert.That((answered.Code, answered["data.a"], answered["metadata.resourceVersion"]), Is.EqualTo((201, "1", (string?)null)));
         Assert.That((await _cluster.GetAsync($"{Maps}/dry")).Code, Is.EqualTo(404));
     }
@@ -145,6 +175,9 @@ public sealed class ServerSideApplyTests
             ["metadata"] = new JsonObject { ["name"] = name },
             ["data"] = JsonNode.Parse(data),
         };
-        return _cluster.PatchAsync($"{Maps}/{name}?fieldManager={manager}&force={(force ? "true" : "false")}", "apply", body.ToJsonString());
+        return _cluster.PatchAsync(
+            $"{Maps}/{name}?fieldManager={manager}&force={(force ? "true" : "false")}",
+            "apply",
+            body.ToJsonString());
     }
 }

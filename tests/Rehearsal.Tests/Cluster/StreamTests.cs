@@ -28,12 +28,15 @@ public sealed class StreamTests
             using var body = new StreamReader(context.Request.Body);
             context.Response.StatusCode = context.Request.Path == "/teapot" ? 418 : 200;
             context.Response.Headers["X-Seen"] = context.Request.Headers["X-Sent"].ToString() + context.Request.Headers.Authorization;
-            await context.Response.WriteAsync($"{context.Request.Method} {context.Request.Path}{context.Request.QueryString} {await body.ReadToEndAsync()}");
+            await context.Response.WriteAsync(
+                $"{context.Request.Method} {context.Request.Path}{context.Request.QueryString} {await body.ReadToEndAsync()}");
         });
         await _backend.StartAsync();
         var port = new Uri(_backend.Urls.First()).Port;
         _cluster = await TestCluster.StartAsync(new NodeStreams(LogsAsync, ExecAsync));
-        await _cluster.PostAsync(Pods, $$$$"""{"metadata":{"name":"box"},"spec":{"nodeName":"node","containers":[{"name":"box","image":"x:1","ports":[{"name":"http","containerPort":{{{{port}}}}}]},{"name":"side","image":"x:1"}]}}""");
+        await _cluster.PostAsync(
+            Pods,
+            $$$$"""{"metadata":{"name":"box"},"spec":{"nodeName":"node","containers":[{"name":"box","image":"x:1","ports":[{"name":"http","containerPort":{{{{port}}}}}]},{"name":"side","image":"x:1"}]}}""");
         await _cluster.PatchAsync($"{Pods}/box/status", "merge", """
             {"status":{"phase":"Running","podIP":"127.0.0.1","containerStatuses":[{"name":"box","ready":true,"restartCount":0,"image":"x:1","imageID":"","state":{"running":{}}},
              {"name":"side","ready":false,"restartCount":0,"image":"x:1","imageID":"","state":{"waiting":{"reason":"ImagePullBackOff"}}}]}}
@@ -41,10 +44,14 @@ public sealed class StreamTests
         await _cluster.PostAsync(Pods, """{"metadata":{"name":"pending"},"spec":{"containers":[{"name":"c","image":"x:1"}]}}""");
         foreach (var name in new[] { "box", "nobody" })
         {
-            await _cluster.PostAsync("/api/v1/namespaces/test/services", $$$$"""{"metadata":{"name":"{{{{name}}}}"},"spec":{"ports":[{"name":"http","port":80}]}}""");
+            await _cluster.PostAsync(
+                "/api/v1/namespaces/test/services",
+                $$$$"""{"metadata":{"name":"{{{{name}}}}"},"spec":{"ports":[{"name":"http","port":80}]}}""");
         }
 
-        await _cluster.PostAsync("/api/v1/namespaces/test/endpoints", $$$$"""{"metadata":{"name":"box"},"subsets":[{"addresses":[{"ip":"127.0.0.1"}],"ports":[{"name":"http","port":{{{{port}}}}}]}]}""");
+        await _cluster.PostAsync(
+            "/api/v1/namespaces/test/endpoints",
+            $$$$"""{"metadata":{"name":"box"},"subsets":[{"addresses":[{"ip":"127.0.0.1"}],"ports":[{"name":"http","port":{{{{port}}}}}]}]}""");
     }
 
     [OneTimeTearDown]
@@ -140,7 +147,9 @@ public sealed class StreamTests
     public async Task The_proxy_without_a_path_redirects_to_one()
     {
         var reply = await _cluster.GetAsync("/api/v1/namespaces/test/services/box:http/proxy");
-        Assert.That((reply.Code, reply.Headers.Location?.OriginalString), Is.EqualTo((301, "/api/v1/namespaces/test/services/box:http/proxy/")));
+        Assert.That(
+            (reply.Code, reply.Headers.Location?.OriginalString),
+            Is.EqualTo((301, "/api/v1/namespaces/test/services/box:http/proxy/")));
     }
 
     private readonly TaskCompletionSource _cancelled = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -176,7 +185,9 @@ public sealed class StreamTests
         var buffer = new byte[4096];
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
         var received = await socket.ReceiveAsync(buffer, patience.Token);
-        return received.MessageType == WebSocketMessageType.Close ? null : $"{buffer[0]}:{Encoding.UTF8.GetString(buffer, 1, received.Count - 1)}";
+        return received.MessageType == WebSocketMessageType.Close
+            ? null
+            : $"{buffer[0]}:{Encoding.UTF8.GetString(buffer, 1, received.Count - 1)}";
     }
 
     private async Task<ClientWebSocket> ConnectAsync(string query)

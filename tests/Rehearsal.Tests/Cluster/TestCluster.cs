@@ -58,7 +58,11 @@ internal sealed class TestCluster : IAsyncDisposable
         var directory = Directory.CreateTempSubdirectory("cluster-").FullName;
         if (from is not null)
         {
-            await using var source = new FileStream(Path.Combine(from, "objects.journal"), FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+            await using var source = new FileStream(
+                Path.Combine(from, "objects.journal"),
+                FileMode.Open,
+                FileAccess.Read,
+                FileShare.ReadWrite);
             await using var target = File.Create(Path.Combine(directory, "objects.journal"));
             await source.CopyToAsync(target);
         }
@@ -118,7 +122,13 @@ internal sealed class TestCluster : IAsyncDisposable
     public Task<Reply> PatchAsync(string target, string kind, string body) =>
         SendAsync("PATCH", target, body, kind == "apply" ? "application/apply-patch+yaml" : $"application/{kind}-patch+json");
 
-    public async Task<Reply> SendAsync(string method, string target, string? body, string contentType = "application/json", string accept = "application/json", string? impersonate = null)
+    public async Task<Reply> SendAsync(
+        string method,
+        string target,
+        string? body,
+        string contentType = "application/json",
+        string accept = "application/json",
+        string? impersonate = null)
     {
         using var request = new HttpRequestMessage(new HttpMethod(method), target);
         request.Headers.TryAddWithoutValidation("Accept", accept);
@@ -135,7 +145,11 @@ internal sealed class TestCluster : IAsyncDisposable
         }
 
         using var response = await Client.SendAsync(request);
-        return new Reply((int)response.StatusCode, await response.Content.ReadAsStringAsync(), response.Headers, response.Content.Headers.ContentType?.ToString());
+        return new Reply(
+            (int)response.StatusCode,
+            await response.Content.ReadAsStringAsync(),
+            response.Headers,
+            response.Content.Headers.ContentType?.ToString());
     }
 
     public async ValueTask DisposeAsync()

@@ -49,7 +49,10 @@ public sealed class WatchTests
         var now = await _cluster.PatchAsync($"{Maps}/one", "merge", """{"metadata":{"labels":{"x":"y"}}}""");
         Assert.That(await watch.NextAsync(), Is.EqualTo("DELETED one"));
         Assert.That(Reply.Read(watch.Current, "object.metadata.labels.x"), Is.EqualTo("z"), "as it last matched");
-        Assert.That(Reply.Read(watch.Current, "object.metadata.resourceVersion"), Is.EqualTo(now["metadata.resourceVersion"]), "with the new version");
+        Assert.That(
+            Reply.Read(watch.Current, "object.metadata.resourceVersion"),
+            Is.EqualTo(now["metadata.resourceVersion"]),
+            "with the new version");
     }
 
     [Test]
@@ -74,7 +77,9 @@ public sealed class WatchTests
     {
         await using var restarted = await TestCluster.StartAsync(from: _cluster.DirectoryPath);
         var happened = (await restarted.GetAsync($"{Maps}?watch=true&resourceVersion=1")).Json;
-        Assert.That((Reply.Read(happened, "type"), Reply.Read(happened, "object.code"), Reply.Read(happened, "object.reason")), Is.EqualTo(("ERROR", "410", "Expired")));
+        Assert.That(
+            (Reply.Read(happened, "type"), Reply.Read(happened, "object.code"), Reply.Read(happened, "object.reason")),
+            Is.EqualTo(("ERROR", "410", "Expired")));
     }
 
     [Test]
@@ -87,7 +92,9 @@ public sealed class WatchTests
     [Test]
     public async Task A_watch_for_people_sends_tables_of_one_row()
     {
-        await using var watch = await OpenAsync("watch=true&labelSelector=x", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json");
+        await using var watch = await OpenAsync(
+            "watch=true&labelSelector=x",
+            "application/json;as=Table;v=v1;g=meta.k8s.io,application/json");
         await watch.NextAsync();
         Assert.That(Reply.Read(watch.Current, "object.kind"), Is.EqualTo("Table"));
         Assert.That(Reply.Read(watch.Current, "object.rows.0.cells.0"), Is.EqualTo("one"));

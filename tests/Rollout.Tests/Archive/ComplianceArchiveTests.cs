@@ -85,7 +85,9 @@ public sealed class ComplianceArchiveTests(string kind)
         await StoreAsync();
         await _evidence.WriteAsync("ArchiveArtefacts", "openapi.json", "{}", CancellationToken.None);
         await StoreAsync();
-        Assert.That((await _bucket.ListAsync(Folder, CancellationToken.None)).Count(o => o.Key.Contains("/manifest-", StringComparison.Ordinal)), Is.EqualTo(2));
+        Assert.That(
+            (await _bucket.ListAsync(Folder, CancellationToken.None)).Count(o => o.Key.Contains("/manifest-", StringComparison.Ordinal)),
+            Is.EqualTo(2));
         Assert.That(await ComplianceArchive.VerifyAsync(_bucket, Folder, CancellationToken.None), Is.Empty);
     }
 
@@ -104,14 +106,19 @@ public sealed class ComplianceArchiveTests(string kind)
     public async Task A_forged_manifest_is_found()
     {
         await StoreAsync();
-        var key = (await _bucket.ListAsync(Folder, CancellationToken.None)).Select(o => o.Key).Single(k => k.Contains("/manifest-", StringComparison.Ordinal));
+        var key = (
+            await _bucket.ListAsync(Folder, CancellationToken.None)).Select(o =>
+                o.Key).Single(k => k.Contains("/manifest-", StringComparison.Ordinal));
         await DamageAsync(key, """{"version":1,"release":"v","journalHead":"other","objects":[]}""");
-        Assert.That(await ComplianceArchive.VerifyAsync(_bucket, Folder, CancellationToken.None), Has.Some.Contains("its name is not its digest"));
+        Assert.That(
+            await ComplianceArchive.VerifyAsync(_bucket, Folder, CancellationToken.None), Has.Some.Contains("its name is not its digest"));
     }
 
     [Test]
     public async Task An_empty_folder_has_no_manifest() =>
-        Assert.That(await ComplianceArchive.VerifyAsync(_bucket, "nothing", CancellationToken.None), Is.EqualTo(new[] { "there is no manifest under 'nothing'" }));
+        Assert.That(
+            await ComplianceArchive.VerifyAsync(_bucket, "nothing", CancellationToken.None),
+            Is.EqualTo(new[] { "there is no manifest under 'nothing'" }));
 
     [TestCase("../x")]
     [TestCase("/x")]

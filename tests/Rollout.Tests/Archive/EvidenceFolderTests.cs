@@ -18,7 +18,11 @@ public sealed class EvidenceFolderTests
     public async Task A_file_is_written_hashed_and_listed()
     {
         var file = await Folder.WriteAsync("ExportHealthSnapshot", "healthz/oms.json", "{}", CancellationToken.None);
-        Assert.That(file, Is.EqualTo(new EvidenceFile("ExportHealthSnapshot/healthz/oms.json", "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", 2)));
+        Assert.That(
+            file,
+            Is.EqualTo(
+                new EvidenceFile(
+                    "ExportHealthSnapshot/healthz/oms.json", "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", 2)));
         Assert.That(Folder.List(), Is.EqualTo(new[] { file }));
         Assert.That(Folder.Verify(), Is.Empty);
         Assert.That(await File.ReadAllTextAsync(Folder.FullPath(file.Path)), Is.EqualTo("{}"));
@@ -85,13 +89,18 @@ public sealed class EvidenceFolderTests
         {
             foreach (var directory in new[] { "", "S", "S/sub" })
             {
-                Assert.That(File.GetUnixFileMode(Folder.FullPath(directory)), Is.EqualTo(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute), directory);
+                Assert.That(
+                    File.GetUnixFileMode(Folder.FullPath(directory)),
+                    Is.EqualTo(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute),
+                    directory);
             }
 
             Assert.That(File.GetUnixFileMode(Folder.FullPath("S/sub/a")), Is.EqualTo(UnixFileMode.UserRead | UnixFileMode.UserWrite));
         }
 
-        using var check = Process.Start(new ProcessStartInfo("sha256sum", ["-c", "SHA256SUMS"]) { WorkingDirectory = Folder.Directory, RedirectStandardOutput = true })!;
+        using var check = Process.Start(
+            new ProcessStartInfo(
+                "sha256sum", ["-c", "SHA256SUMS"]) { WorkingDirectory = Folder.Directory, RedirectStandardOutput = true })!;
         Assert.That(await check.StandardOutput.ReadToEndAsync(), Is.EqualTo("S/sub/a: OK\n"));
     }
 

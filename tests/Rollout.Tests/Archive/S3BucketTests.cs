@@ -77,7 +77,9 @@ public sealed class S3BucketTests
             _s3.Troubles.Enqueue(new Reply(503, "<Error><Code>SlowDown</Code><Message>too fast</Message></Error>"));
         }
 
-        Assert.That((await Assert.ThrowsAsync<RolloutException>(() => bucket.ReadAsync("a", CancellationToken.None)))!.Message, Does.Contain("SlowDown").And.Contain("too fast"));
+        Assert.That(
+            (await Assert.ThrowsAsync<RolloutException>(() => bucket.ReadAsync("a", CancellationToken.None)))!.Message,
+            Does.Contain("SlowDown").And.Contain("too fast"));
     }
 
     [Test]
@@ -133,7 +135,9 @@ public sealed class S3BucketTests
         }
 
         using var bucket = _s3.Bucket();
-        Assert.That((await bucket.ListAsync("p/", CancellationToken.None)).Select(o => o.Key), Is.EqualTo(new[] { "p/a", "p/b", "p/c", "p/d", "p/e" }));
+        Assert.That(
+            (await bucket.ListAsync("p/", CancellationToken.None)).Select(o => o.Key),
+            Is.EqualTo(new[] { "p/a", "p/b", "p/c", "p/d", "p/e" }));
     }
 
     private Task<bool> PutAsync(S3Bucket bucket) => bucket.PutAsync("a/b", _file, Sha256OfHello, CancellationToken.None);

@@ -42,7 +42,8 @@ internal sealed partial class S3Double : IAsyncDisposable
 
     public async ValueTask DisposeAsync() => await _http.DisposeAsync();
 
-    private static Reply Error(int code, string name) => new(code, $"<?xml version=\"1.0\"?><Error><Code>{name}</Code><Message>said {name}</Message></Error>", "application/xml");
+    private static Reply Error(int code, string name) =>
+        new(code, $"<?xml version=\"1.0\"?><Error><Code>{name}</Code><Message>said {name}</Message></Error>", "application/xml");
 
     [GeneratedRegex("Credential=(?<key>[^/]+)/(?<scope>[^,]+),SignedHeaders=(?<headers>[^,]+),Signature=(?<signature>[0-9a-f]+)")]
     private static partial Regex Authorization();
@@ -77,13 +78,16 @@ internal sealed partial class S3Double : IAsyncDisposable
     private Reply? Refusal(Seen seen)
     {
         var now = Time.GetUtcNow() + Ahead;
-        var date = DateTimeOffset.ParseExact(seen.Header("x-amz-date")!, "yyyyMMdd'T'HHmmss'Z'", null, System.Globalization.DateTimeStyles.AssumeUniversal);
+        var date = DateTimeOffset.ParseExact(
+            seen.Header("x-amz-date")!, "yyyyMMdd'T'HHmmss'Z'", null, System.Globalization.DateTimeStyles.AssumeUniversal);
         if ((now - date).Duration() > TimeSpan.FromMinutes(15))
         {
             return Error(403, "RequestTimeTooSkewed") with { Headers = new Dictionary<string, string> { ["Date"] = now.ToString("R") } };
         }
 
-        if (Convert.ToHexStringLower(SHA256.HashData(seen.Body)) != seen.Header("x-amz-content-sha256") || seen.Header("x-amz-trailer") is not null)
+        if (
+            Convert.ToHexStringLower(SHA256.HashData(seen.Body)) != seen.Header("x-amz-content-sha256")
+                || seen.Header("x-amz-trailer") is not null)
         {
             return Error(400, "XAmzContentSHA256Mismatch");
         }
@@ -97,13 +101,18 @@ internal sealed partial class S3Double : IAsyncDisposable
 
         var match = Authorization().Match(seen.Header("Authorization")!);
         var names = match.Groups["headers"].Value.Split(';');
-        var query = string.Join('&', seen.Query.TrimStart('?').Split('&', StringSplitOptions.RemoveEmptyEntries).Order(StringComparer.Ordinal));
-        var canonical = $"{seen.Method}\n{seen.Path}\n{query}\n{string.Concat(names.Select(n => $"{n}:{seen.Header(n)}\n"))}\n{string.Join(';', names)}\n{seen.Header("x-amz-content-sha256")}";
+        var query = string.Join(
+            '&', seen.Query.TrimStart('?').Split('&', StringSplitOptions.RemoveEmptyEntries).Order(StringComparer.Ordinal));
+        var headers = string.Concat(names.Select(n => $"{n}:{seen.Header(n)}\n"));
+        var canonical = $"{seen.Method}\n{seen.Path}\n{query}\n{headers}\n{string.Join(';', names)}\n{seen.Header("x-amz-content-sha256")}";
+        var digest = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(canonical)));
         var scope = match.Groups["scope"].Value;
-        var toSign = $"AWS4-HMAC-SHA256\n{seen.Header("x-amz-date")}\n{scope}\n{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(canonical)))}";
+        var toSign = $"AWS4-HMAC-SHA256\n{seen.Header("x-amz-date")}\n{scope}\n{digest}";
         var parts = scope.Split('/');
         var key = parts.Aggregate(Encoding.UTF8.GetBytes("AWS4" + SecretKey), Hmac);
-        return parts[1] == "eu-central-1" && Convert.ToHexStringLower(Hmac(key, toSign)) == match.Groups["signature"].Value ? null : Error(403, "SignatureDoesNotMatch");
+        return parts[1] == "eu-central-1" && Convert.ToHexStringLower(Hmac(key, toSign)) == match.Groups["signature"].Value
+            ? null
+            : Error(403, "SignatureDoesNotMatch");
     }
 
     private Reply List(string query)
@@ -117,7 +126,8 @@ internal sealed partial class S3Double : IAsyncDisposable
             200,
             $"<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><IsTruncated>{(more ? "true" : "false")}</IsTruncated>"
                 + (more ? $"<NextContinuationToken>{page[^1]}</NextContinuationToken>" : "")
-                + string.Concat(page.Select(k => $"<Contents><Key>{k}</Key><Size>{Objects[k].Length}</Size></Contents>")) + "</ListBucketResult>",
+                + string.Concat(
+                    page.Select(k => $"<Contents><Key>{k}</Key><Size>{Objects[k].Length}</Size></Contents>")) + "</ListBucketResult>",
             "application/xml");
     }
 }

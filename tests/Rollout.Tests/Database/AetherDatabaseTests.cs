@@ -67,8 +67,11 @@ public sealed class AetherDatabaseTests
             {index};
             INSERT INTO acct_director_1.events (event_type, payload, recorded_at) VALUES ('x', 'null', '2026-11-23 10:20:00+00');
             """);
-        Assert.That(await _database.AggregateFreshnessAsync(CancellationToken.None), Is.EqualTo(new[] { new AggregateFreshness("acct_director_1.events_hourly", null) }));
-        var refreshed = await _database.RefreshAggregatesAsync(["company", "director-1"], ["events_hourly"], From, To, CancellationToken.None);
+        Assert.That(
+            await _database.AggregateFreshnessAsync(CancellationToken.None),
+            Is.EqualTo(new[] { new AggregateFreshness("acct_director_1.events_hourly", null) }));
+        var refreshed = await _database.RefreshAggregatesAsync(
+            ["company", "director-1"], ["events_hourly"], From, To, CancellationToken.None);
         Assert.That(refreshed, Is.EqualTo(new[]
         {
             new AggregateRefresh("acct_company.events_hourly", false, "not applicable", null),
@@ -80,24 +83,31 @@ public sealed class AetherDatabaseTests
     [Test]
     public async Task A_view_that_was_never_filled_is_empty_and_not_an_error()
     {
-        await ExecuteAsync("CREATE SCHEMA acct_company; CREATE MATERIALIZED VIEW acct_company.events_hourly AS SELECT now() AS bucket WITH NO DATA");
+        await ExecuteAsync(
+            "CREATE SCHEMA acct_company; CREATE MATERIALIZED VIEW acct_company.events_hourly AS SELECT now() AS bucket WITH NO DATA");
         Assert.That((await _database.AggregateFreshnessAsync(CancellationToken.None))[0].Newest, Is.Null);
-        Assert.That((await _database.RefreshAggregatesAsync(["company"], ["events_hourly"], From, To, CancellationToken.None))[0].Newest, Is.Not.Null);
+        Assert.That(
+            (await _database.RefreshAggregatesAsync(["company"], ["events_hourly"], From, To, CancellationToken.None))[0].Newest,
+            Is.Not.Null);
     }
 
     [Test]
     public async Task Events_are_found_wherever_they_were_written()
     {
         await ExecuteAsync("""
-            CREATE TABLE audit_log (actor text, action text, entity text, before jsonb, after jsonb, ts timestamptz, hash text, prev_hash text);
+            CREATE TABLE audit_log
+                (actor text, action text, entity text, before jsonb, after jsonb, ts timestamptz, hash text, prev_hash text);
             INSERT INTO audit_log VALUES ('company', 'safe_mode.enter', 'safe_mode', '{}', '{}', '2026-11-23 10:01+00', 'h', 'p'),
-                ('company', 'safe_mode.exit', 'safe_mode', '{}', '{}', '2026-11-23 12:01+00', 'h', 'p'), ('x', 'login', 'x', '{}', '{}', '2026-11-23 10:01+00', 'h', 'p');
+                ('company', 'safe_mode.exit', 'safe_mode', '{}', '{}', '2026-11-23 12:01+00', 'h', 'p'),
+                ('x', 'login', 'x', '{}', '{}', '2026-11-23 10:01+00', 'h', 'p');
             CREATE SCHEMA acct_company;
             CREATE TABLE acct_company.audit_logs (id text, payload jsonb, recorded_at timestamptz);
-            INSERT INTO acct_company.audit_logs VALUES ('1', '{"action":"override.human_decision","actor":"director-1","target":"intent-7"}', '2026-11-23 10:02+00'),
+            INSERT INTO acct_company.audit_logs VALUES
+                ('1', '{"action":"override.human_decision","actor":"director-1","target":"intent-7"}', '2026-11-23 10:02+00'),
                 ('2', '{"action":"oms.order.placed","actor":"company"}', '2026-11-23 10:02+00');
             CREATE TABLE acct_company.events (id bigserial, event_type text, payload jsonb, recorded_at timestamptz);
-            INSERT INTO acct_company.events (event_type, payload, recorded_at) VALUES ('safe_mode_engaged', '{"actor":"company"}', '2026-11-23 10:00:30+00'),
+            INSERT INTO acct_company.events (event_type, payload, recorded_at) VALUES
+                ('safe_mode_engaged', '{"actor":"company"}', '2026-11-23 10:00:30+00'),
                 ('order_placed', '{}', '2026-11-23 10:00:31+00');
             CREATE TABLE override_log (intent_id text, account_id text, actor text, decision text, reason text, ts timestamptz);
             INSERT INTO override_log VALUES ('intent-7', 'company', 'director-1', 'approve', 'r', '2026-11-23 10:02:01+00');
@@ -122,8 +132,10 @@ public sealed class AetherDatabaseTests
     public async Task The_other_audit_table_is_read_and_told_of()
     {
         await ExecuteAsync("""
-            CREATE TABLE audit_log (event_id uuid, entity_type text, entity_id text, actor text, action text, event_time timestamptz, metadata jsonb);
-            INSERT INTO audit_log VALUES (gen_random_uuid(), 'account', 'company', 'director-1', 'kill_switch.triggered', '2026-11-23 10:05+00', '{}');
+            CREATE TABLE audit_log
+                (event_id uuid, entity_type text, entity_id text, actor text, action text, event_time timestamptz, metadata jsonb);
+            INSERT INTO audit_log VALUES
+                (gen_random_uuid(), 'account', 'company', 'director-1', 'kill_switch.triggered', '2026-11-23 10:05+00', '{}');
             CREATE SCHEMA third; CREATE TABLE third.audit_log (line text);
             """);
         Assert.That(await _database.GovernanceEventsAsync(From, To, CancellationToken.None), Is.EqualTo(new[]
@@ -136,13 +148,15 @@ public sealed class AetherDatabaseTests
     }
 
     [Test]
-    public async Task A_database_without_trails_has_no_events() => Assert.That(await _database.GovernanceEventsAsync(From, To, CancellationToken.None), Is.Empty);
+    public async Task A_database_without_trails_has_no_events() =>
+        Assert.That(await _database.GovernanceEventsAsync(From, To, CancellationToken.None), Is.Empty);
 
     [Test]
     public async Task A_snapshot_is_recorded_once_where_it_can_be()
     {
         Assert.That(await _database.RecordSnapshotAsync("abc", "v1", CancellationToken.None), Is.False);
-        await ExecuteAsync("CREATE SCHEMA acct_aether_audit; CREATE TABLE acct_aether_audit.audit_logs (id text, payload jsonb, recorded_at timestamptz)");
+        await ExecuteAsync(
+            "CREATE SCHEMA acct_aether_audit; CREATE TABLE acct_aether_audit.audit_logs (id text, payload jsonb, recorded_at timestamptz)");
         Assert.That(await _database.RecordSnapshotAsync("abc", "v1", CancellationToken.None), Is.True);
         Assert.That(await _database.RecordSnapshotAsync("abc", "v1", CancellationToken.None), Is.True);
         var events = await _database.GovernanceEventsAsync(DateTimeOffset.UnixEpoch, DateTimeOffset.MaxValue, CancellationToken.None);
@@ -164,7 +178,9 @@ public sealed class AetherDatabaseTests
     public async Task A_refused_password_is_not_repeated()
     {
         var wrong = _dsn.Replace(Uri.EscapeDataString(PostgresServer.Password), "wr0ng-word", StringComparison.Ordinal);
-        var exception = (await Assert.ThrowsAsync<RolloutException>(() => new AetherDatabase(new Secret(wrong)).AccountSchemasAsync(CancellationToken.None)))!;
+        var exception = (
+            await Assert.ThrowsAsync<RolloutException>(
+                () => new AetherDatabase(new Secret(wrong)).AccountSchemasAsync(CancellationToken.None)))!;
         Assert.That(exception.Message, Does.Contain("127.0.0.1").And.Contain("test_").And.Contain("password authentication failed"));
         Assert.That(exception.ToString(), Does.Not.Contain("wr0ng-word"));
     }

@@ -12,37 +12,83 @@ public sealed class SteadinessJudgeTests
     /// <summary>Traffic of one service during a watch: requests, how many of them failed, and how long each took.</summary>
     public sealed record Load(string Service, int Requests, int Errors = 0, double Seconds = 0.02);
 
-    private static readonly Load[] Calm = [new("oms-service", 200), new("policy-service", 200), new("risk-service", 200), new("fees-service", 200)];
+    private static readonly Load[] Calm =
+        [new("oms-service", 200), new("policy-service", 200), new("risk-service", 200), new("fees-service", 200)];
 
     public static IEnumerable<TestCaseData> Cases()
     {
         yield return Case("same as live", Verdict.Successful, "Steady", Calm, Calm);
         yield return Case("a little slower", Verdict.Successful, "Steady", Calm, With(new Load("fees-service", 200, 0, 0.04)));
-        yield return Case("an error more than live, within the margin", Verdict.Successful, "Steady", With(new Load("fees-service", 1000, 2)), With(new Load("fees-service", 1000, 6)));
+        yield return Case(
+            "an error more than live, within the margin",
+            Verdict.Successful,
+            "Steady",
+            With(new Load("fees-service", 1000, 2)),
+            With(new Load("fees-service", 1000, 6)));
         yield return Case("five in a hundred fail", Verdict.Failed, "ErrorRatio", Calm, With(new Load("fees-service", 200, 10)));
-        yield return Case("within the absolute limit, but live has none", Verdict.Failed, "ErrorRatio", Calm, With(new Load("fees-service", 1000, 8)));
-        yield return Case("both fail alike", Verdict.Inconclusive, "LiveBreachesToo", With(new Load("fees-service", 200, 10)), With(new Load("fees-service", 200, 10)));
-        yield return Case("two errors of forty may be chance", Verdict.Inconclusive, "TooFewErrors", Calm, With(new Load("fees-service", 40, 2)));
-        yield return Case("a policy service above its SLO, no baseline", Verdict.Failed, "LatencySlo", null, With(new Load("policy-service", 200, 0, 0.4)));
-        yield return Case("in the bucket that holds the SLO, as live is", Verdict.Successful, "Steady", With(new Load("policy-service", 200, 0, 0.11)), With(new Load("policy-service", 200, 0, 0.12)));
+        yield return Case(
+            "within the absolute limit, but live has none", Verdict.Failed, "ErrorRatio", Calm, With(new Load("fees-service", 1000, 8)));
+        yield return Case(
+            "both fail alike",
+            Verdict.Inconclusive,
+            "LiveBreachesToo",
+            With(new Load("fees-service", 200, 10)),
+            With(new Load("fees-service", 200, 10)));
+        yield return Case(
+            "two errors of forty may be chance", Verdict.Inconclusive, "TooFewErrors", Calm, With(new Load("fees-service", 40, 2)));
+        yield return Case(
+            "a policy service above its SLO, no baseline",
+            Verdict.Failed,
+            "LatencySlo",
+            null,
+            With(new Load("policy-service", 200, 0, 0.4)));
+        yield return Case(
+            "in the bucket that holds the SLO, as live is",
+            Verdict.Successful,
+            "Steady",
+            With(new Load("policy-service", 200, 0, 0.11)),
+            With(new Load("policy-service", 200, 0, 0.12)));
         yield return Case("an OMS above its SLO", Verdict.Failed, "LatencyWorseThanLive", Calm, With(new Load("oms-service", 200, 0, 0.7)));
-        yield return Case("above the SLO on both sides", Verdict.Inconclusive, "LiveBreachesToo", With(new Load("risk-service", 200, 0, 0.4)), With(new Load("risk-service", 200, 0, 0.4)));
-        yield return Case("a service without SLO much slower than live", Verdict.Failed, "LatencyWorseThanLive", Calm, With(new Load("fees-service", 200, 0, 0.9)));
-        yield return Case("slower than the last bucket", Verdict.Failed, "LatencyWorseThanLive", Calm, With(new Load("fees-service", 200, 0, 60)));
+        yield return Case(
+            "above the SLO on both sides",
+            Verdict.Inconclusive,
+            "LiveBreachesToo",
+            With(new Load("risk-service", 200, 0, 0.4)),
+            With(new Load("risk-service", 200, 0, 0.4)));
+        yield return Case(
+            "a service without SLO much slower than live",
+            Verdict.Failed,
+            "LatencyWorseThanLive",
+            Calm,
+            With(new Load("fees-service", 200, 0, 0.9)));
+        yield return Case(
+            "slower than the last bucket", Verdict.Failed, "LatencyWorseThanLive", Calm, With(new Load("fees-service", 200, 0, 60)));
         yield return Case("a service falls silent", Verdict.Inconclusive, "Silent", Calm, [.. Calm[..3]]);
         yield return Case("too few requests to tell", Verdict.Inconclusive, "TooFewRequests", Calm, With(new Load("fees-service", 5)));
-        yield return Case("silent on both sides decides nothing", Verdict.Successful, "Steady", With(new Load("fees-service", 3)), With(new Load("fees-service", 2)));
-        yield return Case("an SLO service silent on both sides", Verdict.Inconclusive, "TooFewRequests", With(new Load("oms-service", 3)), With(new Load("oms-service", 3)));
+        yield return Case(
+            "silent on both sides decides nothing",
+            Verdict.Successful,
+            "Steady",
+            With(new Load("fees-service", 3)),
+            With(new Load("fees-service", 2)));
+        yield return Case(
+            "an SLO service silent on both sides",
+            Verdict.Inconclusive,
+            "TooFewRequests",
+            With(new Load("oms-service", 3)),
+            With(new Load("oms-service", 3)));
         yield return Case("nobody says anything", Verdict.Inconclusive, "Silent", [], []);
         yield return Case("no baseline", Verdict.Inconclusive, "NoBaseline", null, Calm);
         yield return Case("no baseline, and failing", Verdict.Failed, "ErrorRatio", null, With(new Load("fees-service", 200, 50)));
-        yield return Case("failing outranks silent", Verdict.Failed, "ErrorRatio", Calm, [Calm[0], Calm[1], new Load("fees-service", 200, 50)]);
+        yield return Case(
+            "failing outranks silent", Verdict.Failed, "ErrorRatio", Calm, [Calm[0], Calm[1], new Load("fees-service", 200, 50)]);
     }
 
     [TestCaseSource(nameof(Cases))]
     public void Judges(Verdict verdict, string reason, Load[]? baseline, Load[] observed)
     {
-        var judgement = SteadinessJudge.Judge(baseline is null ? new WatchSeries() : Series(baseline), Series(observed), new JudgeThresholds());
+        var judgement = SteadinessJudge.Judge(
+            baseline is null ? new WatchSeries() : Series(baseline), Series(observed), new JudgeThresholds());
         Assert.That((judgement.Verdict, judgement.Reason), Is.EqualTo((verdict, reason)), judgement.Message);
         Assert.That(judgement.Message, Is.Not.Empty);
     }
@@ -72,7 +118,8 @@ public sealed class SteadinessJudgeTests
     public void Broken_numbers_are_inconclusive()
     {
         var observed = Series(Calm);
-        observed.Add(default, [new PodScrape("odd", "fees-service", "1", ScrapeOutcome.Read, "", "http_request_duration_seconds_count NaN")]);
+        observed.Add(
+            default, [new PodScrape("odd", "fees-service", "1", ScrapeOutcome.Read, "", "http_request_duration_seconds_count NaN")]);
         Assert.That(SteadinessJudge.Judge(Series(Calm), observed, new JudgeThresholds()).Reason, Is.EqualTo("BrokenMetrics"));
     }
 
@@ -86,7 +133,9 @@ public sealed class SteadinessJudgeTests
             observed.Add(default, [Scrape(new Load("fees-service", 200))]);
         }
 
-        observed.Add(default, [new PodScrape("fees-service-x", "fees-service", "1", ScrapeOutcome.Unreadable, "refused", ""), new PodScrape("fees-service-y", "fees-service", "1", ScrapeOutcome.Unreadable, "refused", "")]);
+        observed.Add(
+            default,
+            [.. new[] { "x", "y" }.Select(pod => new PodScrape(pod, "fees-service", "1", ScrapeOutcome.Unreadable, "refused", ""))]);
         Assert.That(SteadinessJudge.Judge(Series(Calm), observed, new JudgeThresholds()).Verdict, Is.EqualTo(verdict));
     }
 
@@ -120,7 +169,9 @@ public sealed class SteadinessJudgeTests
             var labels = $"service=\"{load.Service}\",method=\"GET\",status_code=\"{code}\"";
             foreach (var bound in Bounds)
             {
-                text.Append(CultureInfo.InvariantCulture, $"http_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}} {(load.Seconds <= bound ? count : 0)}\n");
+                text.Append(
+                    CultureInfo.InvariantCulture,
+                    $"http_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}} {(load.Seconds <= bound ? count : 0)}\n");
             }
 
             text.Append(CultureInfo.InvariantCulture, $"http_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} {count}\n");

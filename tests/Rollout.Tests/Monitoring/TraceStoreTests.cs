@@ -27,7 +27,9 @@ public sealed class TraceStoreTests
         Assert.That(lookup.State, Is.EqualTo(TraceState.Found), lookup.Message);
         Assert.That(lookup.TraceId, Is.EqualTo("2f3e0cee77ae5dc9c17ade3689eb2e54"));
         Assert.That(lookup.Trace, Does.Contain("batches"));
-        Assert.That(Uri.UnescapeDataString(tempo.Requests.First().Query), Does.Contain("""q={ span.request.id = "rollout-v1-3.2-7" }""").And.Contain("start=").And.Contain("end="));
+        Assert.That(
+            Uri.UnescapeDataString(tempo.Requests.First().Query),
+            Does.Contain("""q={ span.request.id = "rollout-v1-3.2-7" }""").And.Contain("start=").And.Contain("end="));
     }
 
     [Test]
@@ -50,15 +52,18 @@ public sealed class TraceStoreTests
         var lookup = await store.FindByRequestIdAsync("x", TimeSpan.FromSeconds(1), CancellationToken.None);
         Assert.That(lookup.State, Is.EqualTo(TraceState.Off), lookup.Message);
         Assert.That(lookup.Message, Does.Contain("traces are off"));
-        Assert.That((await store.SlowAndFailingAsync(default, DateTimeOffset.UnixEpoch, CancellationToken.None)).State, Is.EqualTo(TraceState.Off));
+        Assert.That(
+            (await store.SlowAndFailingAsync(default, DateTimeOffset.UnixEpoch, CancellationToken.None)).State, Is.EqualTo(TraceState.Off));
     }
 
     [Test]
     public async Task Failing_and_slow_traces_are_kept_whole_and_once()
     {
-        await using var tempo = await HttpDouble.StartAsync(seen => new Reply(200, seen.Path == "/api/search" ? One : """{"batches":[]}"""));
+        await using var tempo = await HttpDouble.StartAsync(
+            seen => new Reply(200, seen.Path == "/api/search" ? One : """{"batches":[]}"""));
         using var store = new TraceStore(tempo.Address, new HastyTime());
-        var harvest = await store.SlowAndFailingAsync(DateTimeOffset.FromUnixTimeSeconds(1700000000), DateTimeOffset.FromUnixTimeSeconds(1700003600), CancellationToken.None);
+        var harvest = await store.SlowAndFailingAsync(
+            DateTimeOffset.FromUnixTimeSeconds(1700000000), DateTimeOffset.FromUnixTimeSeconds(1700003600), CancellationToken.None);
         Assert.That(harvest.Traces, Has.Count.EqualTo(1));
         Assert.That(harvest.Traces[0].Why, Is.EqualTo("failing"));
         Assert.That(harvest.Traces[0].Duration, Is.EqualTo(TimeSpan.FromSeconds(1.5)));

@@ -16,7 +16,8 @@ public sealed class TrafficWatchTests
     public async Task StartAsync()
     {
         _cluster = await KubernetesDouble.StartAsync();
-        _cluster.Pods.Add(new PodDouble { Name = "admin-0", App = "admin-platform", Metrics = () => $"scaling_evaluations_total {_evaluations}\n" });
+        _cluster.Pods.Add(
+            new PodDouble { Name = "admin-0", App = "admin-platform", Metrics = () => $"scaling_evaluations_total {_evaluations}\n" });
         _cluster.Pods.Add(new PodDouble { Name = "ui-0", App = "aether-2-ui", Metrics = () => null });
     }
 
@@ -47,7 +48,8 @@ public sealed class TrafficWatchTests
     public async Task Two_evaluations_faster_than_two_intervals_are_not_two_cycles()
     {
         _time.OnPause = () => _evaluations++;
-        var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 1, EvaluationInterval = TimeSpan.FromSeconds(10) });
+        var result = await WatchAsync(
+            new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 1, EvaluationInterval = TimeSpan.FromSeconds(10) });
         Assert.That(result.Series.Scrapes, Is.EqualTo(21));
     }
 
@@ -70,29 +72,34 @@ public sealed class TrafficWatchTests
     public async Task Two_replicas_with_one_evaluation_each_are_not_two_cycles()
     {
         var first = true;
-        _cluster.Pods.Add(new PodDouble { Name = "admin-1", App = "admin-platform", Metrics = () => $"scaling_evaluations_total {_evaluations}\n" });
+        _cluster.Pods.Add(
+            new PodDouble { Name = "admin-1", App = "admin-platform", Metrics = () => $"scaling_evaluations_total {_evaluations}\n" });
         _time.OnPause = () =>
         {
             _evaluations += first ? 1 : 0;
             first = false;
         };
-        var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 1, Timeout = TimeSpan.FromSeconds(30) });
+        var result = await WatchAsync(
+            new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 1, Timeout = TimeSpan.FromSeconds(30) });
         Assert.That(result.Series.Incomplete, Does.Contain("1 of 2 times"));
     }
 
     [Test]
     public async Task A_stalled_controller_ends_in_an_incomplete_watch()
     {
-        var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 1, Timeout = TimeSpan.FromSeconds(20) });
+        var result = await WatchAsync(
+            new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 1, Timeout = TimeSpan.FromSeconds(20) });
         Assert.That(result.Series.Incomplete, Does.Contain("0 of 2 times"));
-        Assert.That(SteadinessJudge.Judge(new WatchSeries(), result.Series, new JudgeThresholds()).Verdict, Is.EqualTo(Verdict.Inconclusive));
+        Assert.That(
+            SteadinessJudge.Judge(new WatchSeries(), result.Series, new JudgeThresholds()).Verdict, Is.EqualTo(Verdict.Inconclusive));
     }
 
     [Test]
     public async Task A_controller_that_was_never_seen_is_said_to_be_so()
     {
         _cluster.Pods.RemoveAt(0);
-        var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 1, Timeout = TimeSpan.FromSeconds(5) });
+        var result = await WatchAsync(
+            new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 1, Timeout = TimeSpan.FromSeconds(5) });
         Assert.That(result.Series.Incomplete, Does.Contain("never seen"));
     }
 

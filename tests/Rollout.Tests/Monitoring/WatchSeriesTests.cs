@@ -8,27 +8,32 @@ public sealed class WatchSeriesTests
     private static readonly DateTimeOffset Start = new(2026, 11, 23, 12, 0, 0, TimeSpan.Zero);
 
     [Test]
-    public void What_was_counted_before_the_watch_does_not_count() => Assert.That(Watch([("a", 0, "n_total 100")], [("a", 0, "n_total 103")]), Is.EqualTo(3));
+    public void What_was_counted_before_the_watch_does_not_count() =>
+        Assert.That(Watch([("a", 0, "n_total 100")], [("a", 0, "n_total 103")]), Is.EqualTo(3));
 
     [Test]
     public void A_restart_counts_from_zero() => Assert.That(Watch([("a", 0, "n_total 100")], [("a", 1, "n_total 4")]), Is.EqualTo(4));
 
     [Test]
-    public void A_counter_that_goes_back_counts_from_zero() => Assert.That(Watch([("a", 0, "n_total 100")], [("a", 0, "n_total 4")]), Is.EqualTo(4));
+    public void A_counter_that_goes_back_counts_from_zero() =>
+        Assert.That(Watch([("a", 0, "n_total 100")], [("a", 0, "n_total 4")]), Is.EqualTo(4));
 
     [Test]
     public void One_counter_that_goes_back_means_all_began_again() =>
         Assert.That(Watch([("a", 0, "n_total 5\nm_total 100")], [("a", 0, "n_total 9\nm_total 1")]), Is.EqualTo(9));
 
     [Test]
-    public void A_series_that_appears_on_a_known_pod_began_at_zero() => Assert.That(Watch([("a", 0, "m_total 1")], [("a", 0, "m_total 1\nn_total 2")]), Is.EqualTo(2));
+    public void A_series_that_appears_on_a_known_pod_began_at_zero() =>
+        Assert.That(Watch([("a", 0, "m_total 1")], [("a", 0, "m_total 1\nn_total 2")]), Is.EqualTo(2));
 
     [Test]
-    public void A_pod_that_appears_later_counts_whole() => Assert.That(Watch([("a", 0, "n_total 10")], [("a", 0, "n_total 10"), ("b", 0, "n_total 7")]), Is.EqualTo(7));
+    public void A_pod_that_appears_later_counts_whole() =>
+        Assert.That(Watch([("a", 0, "n_total 10")], [("a", 0, "n_total 10"), ("b", 0, "n_total 7")]), Is.EqualTo(7));
 
     [Test]
     public void A_page_cut_short_does_not_count_its_lost_series_again() =>
-        Assert.That(Watch([("a", 0, "n_total 100\nm_total 1")], [("a", 0, "m_total 1")], [("a", 0, "n_total 102\nm_total 1")]), Is.EqualTo(2));
+        Assert.That(
+            Watch([("a", 0, "n_total 100\nm_total 1")], [("a", 0, "m_total 1")], [("a", 0, "n_total 102\nm_total 1")]), Is.EqualTo(2));
 
     [Test]
     public void Pods_are_summed_and_the_busiest_is_known()
@@ -83,6 +88,20 @@ public sealed class WatchSeriesTests
         Assert.That(new HistogramIncrease([(0.1, 5)]).Quantile(0.95), Is.NaN, "without +Inf the total is not known");
     }
 
+    [Test]
+    public void A_watch_kept_as_text_is_judged_alike()
+    {
+        var series = Series(
+            [("a", 0, "http_request_duration_seconds_count{status_code=\"200\"} 0")],
+            [("a", 0, "http_request_duration_seconds_count{status_code=\"200\"} 90\nhttp_request_duration_seconds_count{status_code=\"500\"} 10")]);
+        series.Incomplete = "cut short";
+        var read = WatchSeries.FromText(series.ToText());
+        Assert.That(read.Increase("svc", "http_request_duration_seconds_count"), Is.EqualTo(100));
+        Assert.That(read.Increase("svc", "http_request_duration_seconds_count", s => s.Label("status_code") == "500"), Is.EqualTo(10));
+        Assert.That((read.Scrapes, read.Incomplete, read.From), Is.EqualTo((2, "cut short", (DateTimeOffset?)Start)));
+        Assert.That(() => WatchSeries.FromText("nonsense"), Throws.TypeOf<RolloutException>());
+    }
+
     private static double Watch(params (string Pod, int Restarts, string Text)[][] looks) => Series(looks).Increase("svc", "n_total");
 
     private static WatchSeries Series(params (string Pod, int Restarts, string Text)[][] looks)
@@ -90,7 +109,9 @@ public sealed class WatchSeriesTests
         var series = new WatchSeries();
         for (var i = 0; i < looks.Length; i++)
         {
-            series.Add(Start.AddSeconds(i), [.. looks[i].Select(l => new PodScrape(l.Pod, "svc", $"{l.Pod}/{l.Restarts}", ScrapeOutcome.Read, "", l.Text))]);
+            series.Add(
+                Start.AddSeconds(i),
+                [.. looks[i].Select(l => new PodScrape(l.Pod, "svc", $"{l.Pod}/{l.Restarts}", ScrapeOutcome.Read, "", l.Text))]);
         }
 
         return series;

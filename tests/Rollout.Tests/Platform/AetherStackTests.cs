@@ -62,14 +62,25 @@ public sealed class AetherStackTests
     public async Task A_platform_that_accepts_a_blank_reason_holds_the_run()
     {
         _cluster.Direct = _ => new Reply(200, """{"active":true}""");
-        Assert.That((await Assert.ThrowsAsync<RolloutException>(() => _stack.PreflightAsync(CancellationToken.None)))!.ExitCode, Is.EqualTo(ExitCode.Held));
+        Assert.That(
+            (await Assert.ThrowsAsync<RolloutException>(() => _stack.PreflightAsync(CancellationToken.None)))!.ExitCode,
+            Is.EqualTo(ExitCode.Held));
     }
 
     [Test]
     public async Task Without_session_or_route_nothing_is_sent()
     {
         await Assert.ThrowsAsync<RolloutException>(() => Stack(null).PreflightAsync(CancellationToken.None));
-        await Assert.ThrowsAsync<RolloutException>(() => new AetherStack("blue", "aether-blue", _cluster.Client, new ServiceNames(), new Secret("s"), Accounts, _time, _reports).PreflightAsync(CancellationToken.None));
+        await Assert.ThrowsAsync<RolloutException>(
+            () => new AetherStack(
+                "blue",
+                "aether-blue",
+                _cluster.Client,
+                new ServiceNames(),
+                new Secret("s"),
+                Accounts,
+                _time,
+                _reports).PreflightAsync(CancellationToken.None));
         Assert.That(_cluster.Requests, Is.Empty);
     }
 
@@ -124,7 +135,9 @@ public sealed class AetherStackTests
     public async Task Safe_mode_that_says_yes_and_means_no_fails()
     {
         _cluster.Direct = _ => new Reply(200, """{"active":true,"reason":"r"}""");
-        Assert.That((await Assert.ThrowsAsync<RolloutException>(() => _stack.EnterSafeModeAsync(Reason, CancellationToken.None)))!.Message, Does.Contain("status says inactive"));
+        Assert.That(
+            (await Assert.ThrowsAsync<RolloutException>(() => _stack.EnterSafeModeAsync(Reason, CancellationToken.None)))!.Message,
+            Does.Contain("status says inactive"));
     }
 
     [Test]
@@ -159,9 +172,13 @@ public sealed class AetherStackTests
     [Test]
     public async Task An_account_that_the_platform_does_not_know_fails()
     {
-        _cluster.Direct = seen => seen.Text.Contains("director-1", StringComparison.Ordinal) ? new Reply(404, """{"detail":"Unknown account"}""") : Simulate(seen);
+        _cluster.Direct = seen => seen.Text.Contains("director-1", StringComparison.Ordinal)
+            ? new Reply(404, """{"detail":"Unknown account"}""")
+            : Simulate(seen);
         Assert.That(
-            (await Assert.ThrowsAsync<RolloutException>(() => _stack.EnterSimulationAsync(Reason, CancellationToken.None)))!.Message, Does.Contain("'director-1'"));
+            (
+                await Assert.ThrowsAsync<RolloutException>(
+                    () => _stack.EnterSimulationAsync(Reason, CancellationToken.None)))!.Message, Does.Contain("'director-1'"));
     }
 
     [Test]
@@ -172,7 +189,9 @@ public sealed class AetherStackTests
         Assert.That((validation.Answered, validation.Valid, validation.KillSwitch), Is.EqualTo((true, false, true)));
         var sent = JsonDocument.Parse(_cluster.Requests.Last().Text).RootElement;
         Assert.That(sent.GetProperty("account_id").GetString(), Is.EqualTo("company"));
-        Assert.That(sent.GetProperty("intent").GetProperty("policy_decision").GetProperty("request").GetProperty("side").GetString(), Is.EqualTo("BUY"));
+        Assert.That(
+            sent.GetProperty("intent").GetProperty("policy_decision").GetProperty("request").GetProperty("side").GetString(),
+            Is.EqualTo("BUY"));
     }
 
     [Test]
@@ -186,7 +205,8 @@ public sealed class AetherStackTests
     public async Task Intents_flow_when_a_new_run_succeeds_though_the_memory_is_full()
     {
         var run = 0;
-        _cluster.Service = (_, _) => new Reply(200, $$"""{"runs":[{"run_id":"r{{run / 3}}","status":"success"}],"stats":{"total_runs":200,"success":200,"failed":0} }""");
+        _cluster.Service = (_, _) => new Reply(
+            200, $$"""{"runs":[{"run_id":"r{{run / 3}}","status":"success"}],"stats":{"total_runs":200,"success":200,"failed":0} }""");
         _time.OnPause = () => run++;
         var status = await _stack.WaitUntilIntentsFlowAsync(TimeSpan.FromSeconds(30), CancellationToken.None);
         Assert.That(status.SuccessfulRuns, Is.EqualTo(new[] { "r1" }));
@@ -196,10 +216,14 @@ public sealed class AetherStackTests
     public async Task Intents_that_fail_do_not_flow()
     {
         var run = 0;
-        _cluster.Service = (_, _) => new Reply(200, $$"""{"runs":[{"run_id":"r{{run}}","status":"failed"}],"stats":{"total_runs":{{run}},"success":0,"failed":{{run}} } }""");
+        _cluster.Service = (_, _) => new Reply(
+            200, $$"""{"runs":[{"run_id":"r{{run}}","status":"failed"}],"stats":{"total_runs":{{run}},"success":0,"failed":{{run}} } }""");
         _time.OnPause = () => run++;
         Assert.That(
-            (await Assert.ThrowsAsync<RolloutException>(() => _stack.WaitUntilIntentsFlowAsync(TimeSpan.FromSeconds(2), CancellationToken.None)))!.Message, Does.Contain("0 successful"));
+            (
+                await Assert.ThrowsAsync<RolloutException>(
+                    () => _stack.WaitUntilIntentsFlowAsync(
+                        TimeSpan.FromSeconds(2), CancellationToken.None)))!.Message, Does.Contain("0 successful"));
     }
 
     [Test]
@@ -215,7 +239,8 @@ public sealed class AetherStackTests
     [Test]
     public async Task Reads_that_fail_do_not_work()
     {
-        _cluster.Service = (_, seen) => seen.Path == "/openapi.json" ? new Reply(200, """{"paths":{"/oms/accounts/{account_id}/balances":{}}}""") : null;
+        _cluster.Service = (_, seen) =>
+            seen.Path == "/openapi.json" ? new Reply(200, """{"paths":{"/oms/accounts/{account_id}/balances":{}}}""") : null;
         _cluster.Direct = seen => seen.Path.Contains("director", StringComparison.Ordinal) ? new Reply(500, "{}") : new Reply(200, "{}");
         var check = await _stack.ReadsWorkAsync(CancellationToken.None);
         Assert.That(check.Works, Is.False);
@@ -232,7 +257,9 @@ public sealed class AetherStackTests
             "kraken-ws-ingest" => new Reply(404, "404 page not found", "text/plain"),
             _ => null,
         };
-        Assert.That(await _stack.OpenApiAsync(new ServiceEndpoint("risk-service", "80"), CancellationToken.None), Is.EqualTo("""{"openapi":"3.1.0"}"""));
+        Assert.That(
+            await _stack.OpenApiAsync(new ServiceEndpoint("risk-service", "80"), CancellationToken.None),
+            Is.EqualTo("""{"openapi":"3.1.0"}"""));
         Assert.That(await _stack.OpenApiAsync(new ServiceEndpoint("aether-2-ui", "80"), CancellationToken.None), Is.Null);
         Assert.That(await _stack.OpenApiAsync(new ServiceEndpoint("kraken-ws-ingest", "80"), CancellationToken.None), Is.Null);
         await Assert.ThrowsAsync<RolloutException>(() => _stack.OpenApiAsync(new ServiceEndpoint("gone", "80"), CancellationToken.None));
@@ -256,20 +283,29 @@ public sealed class AetherStackTests
     {
         if (seen.Path == "/sim/status")
         {
-            var accounts = Accounts.Select(a => new { account_id = a, active = _simulated.ContainsKey(a), reason = _simulated.GetValueOrDefault(a), since = "2026-11-23T12:00:00+00:00" });
+            var accounts = Accounts.Select(a => new
+            {
+                account_id = a,
+                active = _simulated.ContainsKey(a),
+                reason = _simulated.GetValueOrDefault(a),
+                since = "2026-11-23T12:00:00+00:00",
+            });
             return new Reply(200, JsonSerializer.Serialize(new { active = _simulated.Count > 0, accounts }));
         }
 
         if (seen.Path == "/sim/enter")
         {
             var body = JsonDocument.Parse(seen.Text).RootElement;
-            return _simulated.TryAdd(body.GetProperty("account_id").GetString()!, body.GetProperty("reason").GetString()!) ? new Reply(200, "{}") : new Reply(409, """{"detail":"active"}""");
+            return _simulated.TryAdd(body.GetProperty("account_id").GetString()!, body.GetProperty("reason").GetString()!)
+                ? new Reply(200, "{}")
+                : new Reply(409, """{"detail":"active"}""");
         }
 
         return _simulated.Remove(seen.Query.Split('=')[1]) ? new Reply(200, "{}") : new Reply(409, """{"detail":"inactive"}""");
     }
 
-    /// <summary>Safe mode as the platform's: the first reason stays, leaving twice conflicts, a blank reason is refused after the session was accepted.</summary>
+    /// <summary>Safe mode as the platform's: the first reason stays, leaving twice conflicts, a blank reason is refused after the session
+    /// was accepted.</summary>
     private sealed class SafeModeDouble
     {
         public static readonly DateTimeOffset Since = new(2026, 11, 23, 12, 0, 0, TimeSpan.Zero);
@@ -312,6 +348,9 @@ public sealed class AetherStackTests
             }
         }
 
-        private Reply Status() => new(200, JsonSerializer.Serialize(new { active = Active, reason = _reason, since = Active ? Since.ToString("O") : null, actor = "company" }));
+        private Reply Status() => new(
+            200,
+            JsonSerializer.Serialize(
+                new { active = Active, reason = _reason, since = Active ? Since.ToString("O") : null, actor = "company" }));
     }
 }

@@ -58,7 +58,9 @@ public sealed class OrderTests
     public async Task Orders_that_go_on_are_never_quiet()
     {
         OnPause(() => _counts["oms-1"] = (_counts["oms-1"].Real + 1, 0));
-        var exception = (await Assert.ThrowsAsync<RolloutException>(() => _stack.WaitUntilOrdersStopAsync(TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(10), CancellationToken.None)))!;
+        var exception = (
+            await Assert.ThrowsAsync<RolloutException>(
+                () => _stack.WaitUntilOrdersStopAsync(TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(10), CancellationToken.None)))!;
         Assert.That(exception.Message, Does.Contain("orders of blue to stop").And.Contain("no order for 0.0 of 2.0 s"));
         Assert.That(_reports.Lines, Is.Not.Empty, "a wait over two seconds says what it waits for");
     }
@@ -67,7 +69,9 @@ public sealed class OrderTests
     public async Task A_pod_that_cannot_be_read_proves_nothing()
     {
         _cluster.Pods[1].Metrics = () => throw new InvalidOperationException();
-        var exception = (await Assert.ThrowsAsync<RolloutException>(() => _stack.WaitUntilOrdersStopAsync(TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(10), CancellationToken.None)))!;
+        var exception = (
+            await Assert.ThrowsAsync<RolloutException>(
+                () => _stack.WaitUntilOrdersStopAsync(TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(10), CancellationToken.None)))!;
         Assert.That(exception.Message, Does.Contain("not proven").And.Contain("oms-1"));
     }
 
@@ -75,7 +79,9 @@ public sealed class OrderTests
     public async Task A_page_that_does_not_know_orders_proves_nothing()
     {
         _cluster.Pods[1].Metrics = () => "up 1\n";
-        var exception = (await Assert.ThrowsAsync<RolloutException>(() => _stack.WaitUntilOrdersStopAsync(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(5), CancellationToken.None)))!;
+        var exception = (
+            await Assert.ThrowsAsync<RolloutException>(
+                () => _stack.WaitUntilOrdersStopAsync(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(5), CancellationToken.None)))!;
         Assert.That(exception.Message, Does.Contain("oms-1 (its metrics do not know oms_order_latency_seconds)"));
     }
 
@@ -83,7 +89,8 @@ public sealed class OrderTests
     public async Task No_pod_at_all_proves_nothing()
     {
         _cluster.Pods.Clear();
-        await Assert.ThrowsAsync<RolloutException>(() => _stack.WaitUntilOrdersStopAsync(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(5), CancellationToken.None));
+        await Assert.ThrowsAsync<RolloutException>(
+            () => _stack.WaitUntilOrdersStopAsync(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(5), CancellationToken.None));
     }
 
     [Test]
@@ -155,7 +162,9 @@ public sealed class OrderTests
     public async Task Simulated_orders_do_not_flow()
     {
         OnPause(() => _counts["oms-0"] = (100, _pauses));
-        var exception = (await Assert.ThrowsAsync<RolloutException>(() => _stack.WaitUntilOrdersFlowAsync(TimeSpan.FromSeconds(5), CancellationToken.None)))!;
+        var exception = (
+            await Assert.ThrowsAsync<RolloutException>(
+                () => _stack.WaitUntilOrdersFlowAsync(TimeSpan.FromSeconds(5), CancellationToken.None)))!;
         Assert.That(exception.Message, Does.Contain("0 real orders").And.Contain("simulated orders in 2 pods"));
     }
 
@@ -183,8 +192,8 @@ public sealed class OrderTests
             App = "oms-service",
             Metrics = () => $$"""
                 # TYPE oms_order_latency_seconds histogram
-                oms_order_latency_seconds_count{service="oms",account_segment="company",symbol_tier="major",transport="rest"} {{_counts[name].Real}}
-                oms_order_latency_seconds_count{service="oms",account_segment="company",symbol_tier="major",transport="simulation"} {{_counts[name].Simulated}}
+                oms_order_latency_seconds_count{account_segment="company",symbol_tier="major",transport="rest"} {{_counts[name].Real}}
+                oms_order_latency_seconds_count{account_segment="company",transport="simulation"} {{_counts[name].Simulated}}
 
                 """,
         });

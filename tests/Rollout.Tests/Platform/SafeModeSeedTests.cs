@@ -58,7 +58,9 @@ public sealed class SafeModeSeedTests
     public async Task A_store_that_forgets_is_found_out()
     {
         _redis.Forgets = true;
-        var exception = (await Assert.ThrowsAsync<RolloutException>(() => SafeModeSeed.SeedAsync(Connection, "rollout v1", Since, CancellationToken.None)))!;
+        var exception = (
+            await Assert.ThrowsAsync<RolloutException>(
+                () => SafeModeSeed.SeedAsync(Connection, "rollout v1", Since, CancellationToken.None)))!;
         Assert.That(exception.Message, Does.Contain("does not hold it"));
     }
 

@@ -36,7 +36,8 @@ public sealed class ServiceRouteTests
         }
 
         Assert.That(address, Is.EqualTo(new Uri("http://127.0.0.1:40002/")));
-        Assert.That(_echoed[0], Is.EqualTo("kubectl --context ctx port-forward --namespace aether-blue --address 127.0.0.1 service/safe-mode :80"));
+        Assert.That(
+            _echoed[0], Is.EqualTo("kubectl --context ctx port-forward --namespace aether-blue --address 127.0.0.1 service/safe-mode :80"));
     }
 
     [Test]
@@ -54,15 +55,23 @@ public sealed class ServiceRouteTests
         {
             "/api/v1/namespaces/aether-blue/endpoints/safe-mode" => new Reply(
                 200,
-                """{"subsets":[{"notReadyAddresses":[{"ip":"127.64.0.1"}],"ports":[{"port":8000}]},{"addresses":[{"ip":"127.64.0.2"}],"ports":[{"name":"metrics","port":9000},{"name":"http","port":8000}]}]}"""),
+                """
+                {"subsets":[
+                    {"notReadyAddresses":[{"ip":"127.64.0.1"}],"ports":[{"port":8000}]},
+                    {"addresses":[{"ip":"127.64.0.2"}],"ports":[{"name":"metrics","port":9000},{"name":"http","port":8000}]}]}
+                """),
             "/api/v1/namespaces/aether-blue/endpoints/starting" => new Reply(200, "{}"),
             _ => new Reply(404, """{"kind":"Status","apiVersion":"v1","message":"endpoints \"gone\" not found"}"""),
         });
         using var client = api.Client();
         var addresses = new PodAddresses(client, "aether-blue", new HastyTime());
         Assert.That(await addresses.FindAsync("safe-mode", CancellationToken.None), Is.EqualTo(new Uri("http://127.64.0.2:8000/")));
-        Assert.That((await Assert.ThrowsAsync<RolloutException>(() => addresses.FindAsync("starting", CancellationToken.None)))!.Message, Does.Contain("No pod"));
-        Assert.That((await Assert.ThrowsAsync<RolloutException>(() => addresses.FindAsync("gone", CancellationToken.None)))!.Message, Does.Contain("not found"));
+        Assert.That(
+            (await Assert.ThrowsAsync<RolloutException>(() => addresses.FindAsync("starting", CancellationToken.None)))!.Message,
+            Does.Contain("No pod"));
+        Assert.That(
+            (await Assert.ThrowsAsync<RolloutException>(() => addresses.FindAsync("gone", CancellationToken.None)))!.Message,
+            Does.Contain("not found"));
     }
 
     private ServiceTunnels Tunnels(string script)

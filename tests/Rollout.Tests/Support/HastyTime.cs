@@ -3,7 +3,8 @@ using Microsoft.Extensions.Time.Testing;
 namespace Rollout.Tests.Support;
 
 /// <summary>
-/// A clock for code that pauses between real requests: a pause shorter than three seconds is over at once and moves the clock by its length; a
+/// A clock for code that pauses between real requests: a pause shorter than three seconds is over at once and moves the clock by its
+/// length; a
 /// longer timer is a deadline of a request and never strikes.
 /// </summary>
 internal sealed class HastyTime : TimeProvider

@@ -15,7 +15,8 @@ internal sealed record Seen(string Method, string Path, string Query, IReadOnlyD
 }
 
 /// <summary>What a double answers.</summary>
-internal sealed record Reply(int Code, string Body = "", string Type = "application/json", IReadOnlyDictionary<string, string>? Headers = null, byte[]? Bytes = null)
+internal sealed record Reply(
+    int Code, string Body = "", string Type = "application/json", IReadOnlyDictionary<string, string>? Headers = null, byte[]? Bytes = null)
 {
     /// <summary>The connection breaks instead.</summary>
     public static readonly Reply Cut = new(-1);

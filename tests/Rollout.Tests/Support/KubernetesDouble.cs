@@ -18,7 +18,13 @@ internal sealed class PodDouble
 
     public object ToObject() => new
     {
-        metadata = new { name = Name, uid = "uid-" + Name, labels = new { app = App }, annotations = new Dictionary<string, string> { ["prometheus.io/port"] = "http" } },
+        metadata = new
+        {
+            name = Name,
+            uid = "uid-" + Name,
+            labels = new { app = App },
+            annotations = new Dictionary<string, string> { ["prometheus.io/port"] = "http" },
+        },
         spec = new { containers = new[] { new { name = App, ports = new[] { new { name = "http", containerPort = 8000 } } } } },
         status = new { phase = Phase, containerStatuses = new[] { new { restartCount = Restarts } } },
     };
@@ -63,7 +69,8 @@ internal sealed class KubernetesDouble : IAsyncDisposable
         await _http.DisposeAsync();
     }
 
-    private static Reply Status(int code, string message) => new(code, JsonSerializer.Serialize(new { kind = "Status", apiVersion = "v1", status = "Failure", message, code }));
+    private static Reply Status(int code, string message) =>
+        new(code, JsonSerializer.Serialize(new { kind = "Status", apiVersion = "v1", status = "Failure", message, code }));
 
     private Reply Answer(Seen seen)
     {
@@ -83,7 +90,8 @@ internal sealed class KubernetesDouble : IAsyncDisposable
             var app = Uri.UnescapeDataString(seen.Query) is { Length: > 0 } query ? query.Split("app=")[^1] : null;
             return ListFails
                 ? Status(500, "etcdserver: request timed out")
-                : new Reply(200, JsonSerializer.Serialize(new { items = Pods.Where(p => app is null || p.App == app).Select(p => p.ToObject()) }));
+                : new Reply(
+                    200, JsonSerializer.Serialize(new { items = Pods.Where(p => app is null || p.App == app).Select(p => p.ToObject()) }));
         }
 
         var name = parts[5].Split(':')[1];
@@ -100,6 +108,7 @@ internal sealed class KubernetesDouble : IAsyncDisposable
             }
         }
 
-        return Service(name, seen with { Path = "/" + string.Join('/', parts[7..]) }) ?? Status(503, $"no endpoints available for service \"{name}\"");
+        return Service(name, seen with { Path = "/" + string.Join('/', parts[7..]) })
+            ?? Status(503, $"no endpoints available for service \"{name}\"");
     }
 }

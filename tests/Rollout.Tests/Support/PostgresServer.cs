@@ -61,13 +61,28 @@ internal static class PostgresServer
 
         var passwordFile = Path.Combine(directory, "password");
         await File.WriteAllTextAsync(passwordFile, Password);
-        await RunAsync(AsNobody(Path.Combine(binaries, "initdb"), "-D", Path.Combine(directory, "data"), "-U", "postgres", "--auth=scram-sha-256", $"--pwfile={passwordFile}", "--no-sync", "-E", "UTF8", "--locale=C"));
+        await RunAsync(
+            AsNobody(
+                Path.Combine(binaries, "initdb"),
+                "-D",
+                Path.Combine(directory, "data"),
+                "-U",
+                "postgres",
+                "--auth=scram-sha-256",
+                $"--pwfile={passwordFile}",
+                "--no-sync",
+                "-E",
+                "UTF8",
+                "--locale=C"));
         for (var attempt = 1; ; attempt++)
         {
             var port = FreePort();
             var line = AsNobody(
-                Path.Combine(binaries, "postgres"), "-D", Path.Combine(directory, "data"), "-p", $"{port}", "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off");
-            var process = Process.Start(new ProcessStartInfo(line[0], line[1..]) { RedirectStandardError = true, RedirectStandardOutput = true })!;
+                Path.Combine(binaries, "postgres"), "-D", Path.Combine(
+                    directory,
+                    "data"), "-p", $"{port}", "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off");
+            var process = Process.Start(
+                new ProcessStartInfo(line[0], line[1..]) { RedirectStandardError = true, RedirectStandardOutput = true })!;
             process.ErrorDataReceived += (_, _) => { };
             process.BeginErrorReadLine();
             var server = new Running(process, port, directory);
@@ -85,7 +100,8 @@ internal static class PostgresServer
     {
         var path = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries);
         var installed = Directory.Exists("/usr/lib/postgresql")
-            ? Directory.GetDirectories("/usr/lib/postgresql").OrderByDescending(d => d.Length).ThenByDescending(d => d, StringComparer.Ordinal).Select(d => Path.Combine(d, "bin"))
+            ? Directory.GetDirectories("/usr/lib/postgresql").OrderByDescending(d => d.Length).ThenByDescending(
+                d => d, StringComparer.Ordinal).Select(d => Path.Combine(d, "bin"))
             : [];
         foreach (var directory in path.Concat(installed))
         {
@@ -106,7 +122,9 @@ internal static class PostgresServer
 
     private static async Task RunAsync(params string[] line)
     {
-        using var process = Process.Start(new ProcessStartInfo(line[0], line[1..]) { RedirectStandardError = true, RedirectStandardOutput = true, WorkingDirectory = "/" })!;
+        using var process = Process.Start(
+            new ProcessStartInfo(
+                line[0], line[1..]) { RedirectStandardError = true, RedirectStandardOutput = true, WorkingDirectory = "/" })!;
         var output = process.StandardOutput.ReadToEndAsync();
         var error = await process.StandardError.ReadToEndAsync();
         await process.WaitForExitAsync();

@@ -76,10 +76,13 @@ internal sealed class RedisDouble : IAsyncDisposable
                 {
                     var reply = command[0].ToUpperInvariant() switch
                     {
-                        "AUTH" => (known = command[^1] == _password) ? "+OK\r\n" : "-WRONGPASS invalid username-password pair or user is disabled.\r\n",
+                        "AUTH" => (known = command[^1] == _password)
+                            ? "+OK\r\n"
+                            : "-WRONGPASS invalid username-password pair or user is disabled.\r\n",
                         "HELLO" => "-ERR unknown command 'HELLO'\r\n",
                         _ when !known => "-NOAUTH Authentication required.\r\n",
-                        "SELECT" => (database = int.Parse(command[1], System.Globalization.CultureInfo.InvariantCulture)) >= 0 ? "+OK\r\n" : "",
+                        "SELECT" =>
+                            (database = int.Parse(command[1], System.Globalization.CultureInfo.InvariantCulture)) >= 0 ? "+OK\r\n" : "",
                         "PING" => "+PONG\r\n",
                         "ECHO" => Bulk(command[1]),
                         "INFO" => Bulk("redis_version:7.2.0\r\nredis_mode:standalone\r\nrole:master\r\n"),

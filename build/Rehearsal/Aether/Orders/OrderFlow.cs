@@ -55,11 +55,6 @@ internal sealed class OrderFlow(Pod pod, ExchangeClient exchange, TradingSwitche
                 continue;
             }
 
-            if (pod.Amount("latency") is { } milliseconds)
-            {
-                await Task.Delay(TimeSpan.FromMilliseconds(milliseconds), pod.Time, ct);
-            }
-
             var rests = number % RestingEvery == RestingEvery - 1;
             var order = new NewOrder(
                 pair,
@@ -84,6 +79,31 @@ internal sealed class OrderFlow(Pod pod, ExchangeClient exchange, TradingSwitche
     /// <summary>The exchange's order id of a real order; null when it was simulated, halted, or failed.</summary>
     private async Task<string?> PlaceAsync(string account, NewOrder order, long number, CancellationToken ct)
     {
+        var start = pod.Time.GetUtcNow();
+        var clock = pod.Time.GetTimestamp();
+        if (pod.Amount("latency") is { } milliseconds)
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(milliseconds), pod.Time, ct);
+        }
+
+        try
+        {
+            return await SendAsync(account, order, number, start, clock, ct);
+        }
+        catch (SwitchUnknownException)
+        {
+            metrics.Failed("sim_mode");
+        }
+        catch (ExchangeException failure)
+        {
+            metrics.Failed(failure.Reason);
+        }
+
+        return null;
+    }
+
+    private async Task<string?> SendAsync(string account, NewOrder order, long number, DateTimeOffset start, long clock, CancellationToken ct)
+    {
         if (await switches.HaltedAsync(ct))
         {
             metrics.Rejected("safe_mode");
@@ -96,8 +116,6 @@ internal sealed class OrderFlow(Pod pod, ExchangeClient exchange, TradingSwitche
             return null;
         }
 
-        var start = pod.Time.GetUtcNow();
-        var clock = pod.Time.GetTimestamp();
         if (await switches.SimulatedAsync(account, ct))
         {
             metrics.Placed(account, order.Pair, "simulation", pod.Time.GetElapsedTime(clock));
@@ -105,27 +123,19 @@ internal sealed class OrderFlow(Pod pod, ExchangeClient exchange, TradingSwitche
             return null;
         }
 
-        try
+        var id = await exchange.AddOrderAsync(account, order, ct);
+        Interlocked.Increment(ref _sent);
+        var elapsed = pod.Time.GetElapsedTime(clock);
+        metrics.Placed(account, order.Pair, "rest", elapsed);
+        Record(account, order, id, order.Type == "limit" ? "open" : "filled", number, simulated: false);
+        if (pod.TraceEndpoint is { } traces && number % TracedEvery == 0)
         {
-            var id = await exchange.AddOrderAsync(account, order, ct);
-            Interlocked.Increment(ref _sent);
-            var elapsed = pod.Time.GetElapsedTime(clock);
-            metrics.Placed(account, order.Pair, "rest", elapsed);
-            Record(account, order, id, order.Type == "limit" ? "open" : "filled", number, simulated: false);
-            if (pod.TraceEndpoint is { } traces && number % TracedEvery == 0)
-            {
-                var trace = Guid.NewGuid().ToString("N");
-                const string url = "http://oms-service/oms/place";
-                pod.World.Spans.Export(traces, new Span(pod.Workload, trace, null, order.ClientId, "POST", url, 200, start, elapsed));
-            }
+            const string url = "http://oms-service/oms/place";
+            var trace = Guid.NewGuid().ToString("N");
+            pod.World.Spans.Export(traces, new Span(pod.Workload, trace, null, order.ClientId, "POST", url, 200, start, elapsed));
+        }
 
-            return id;
-        }
-        catch (ExchangeException failure)
-        {
-            metrics.Failed(failure.Reason);
-            return null;
-        }
+        return id;
     }
 
     private async Task CancelAsync(string account, string orderId, CancellationToken ct)

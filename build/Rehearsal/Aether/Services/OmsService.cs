@@ -131,15 +131,7 @@ internal sealed class OmsService : AetherService, IDisposable
             }
 
             var order = ReadOrder(call, call.Text("symbol")!, "qty", "limit_px", clientId);
-            var transport = call.Body["shadow"]?.GetValue<bool>() == true ? "shadow"
-                : await _switches.SimulatedAsync(session.Account, call.Aborted) ? "simulation"
-                : "rest";
-            if (await _switches.HaltedAsync(call.Aborted))
-            {
-                _metrics.Rejected("safe_mode");
-                throw new Refusal(423, "Safe mode is active; new intents are rejected.");
-            }
-
+            var transport = await TransportAsync(session.Account, call);
             var id = await SendAsync(session.Account, order, transport, call.Aborted);
             var result = new JsonObject
             {
@@ -159,6 +151,27 @@ internal sealed class OmsService : AetherService, IDisposable
         finally
         {
             _turn.Release();
+        }
+    }
+
+    private async Task<string> TransportAsync(string account, Call call)
+    {
+        try
+        {
+            if (await _switches.HaltedAsync(call.Aborted))
+            {
+                _metrics.Rejected("safe_mode");
+                throw new Refusal(423, "Safe mode is active; new intents are rejected.");
+            }
+
+            return call.Body["shadow"]?.GetValue<bool>() == true ? "shadow"
+                : await _switches.SimulatedAsync(account, call.Aborted) ? "simulation"
+                : "rest";
+        }
+        catch (SwitchUnknownException failure)
+        {
+            _metrics.Failed("sim_mode");
+            throw new Refusal(503, $"Simulation mode is not known: {failure.Message}");
         }
     }
 

@@ -62,8 +62,8 @@ internal sealed class DatabasePool : IAsyncDisposable
         var builder = new NpgsqlConnectionStringBuilder(ToConnectionString(dsn))
         {
             MaxPoolSize = 8,
-            Timeout = 5,
-            CommandTimeout = 10,
+            Timeout = 15,
+            CommandTimeout = 15,
             NoResetOnClose = true,
             ApplicationName = "aether",
         };

@@ -95,9 +95,12 @@ internal sealed class Access(ObjectStore store)
     {
         "User" => subject.Text("name") == caller.User,
         "Group" => caller.Groups.Contains(subject.Text("name") ?? ""),
-        "ServiceAccount" => caller.User == $"system:serviceaccount:{subject.Text("namespace") ?? binding.At("metadata").Text("namespace")}:{subject.Text("name")}",
+        "ServiceAccount" => caller.User == AccountOf(subject, binding),
         _ => false,
     });
+
+    private static string AccountOf(JsonObject subject, JsonObject binding) =>
+        $"system:serviceaccount:{subject.Text("namespace") ?? binding.At("metadata").Text("namespace")}:{subject.Text("name")}";
 
     private static bool Covers(JsonObject rule, Attempt attempt)
     {

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Http;
 
 namespace Rehearsal.Cluster;
@@ -12,6 +13,7 @@ internal sealed class ApiRouter : IDisposable
     private readonly byte[] _token;
     private readonly TimeProvider _time;
     private readonly CancellationToken _stopping;
+    private readonly Action<string> _complain;
     private readonly ObjectStore _store;
     private readonly Access _access;
     private readonly Reviews _reviews;
@@ -23,11 +25,18 @@ internal sealed class ApiRouter : IDisposable
     private readonly PodStreams _streams;
     private readonly BackendProxy _proxy;
 
-    public ApiRouter(string token, string address, ObjectStore store, NodeStreams? node, TimeProvider time, CancellationToken stopping)
+    public ApiRouter(
+        string token,
+        string address,
+        ObjectStore store,
+        ApiServerOptions options,
+        TimeProvider time,
+        CancellationToken stopping)
     {
         _token = Encoding.UTF8.GetBytes(token);
         _time = time;
         _stopping = stopping;
+        _complain = options.Complain;
         _store = store;
         _access = new Access(store);
         _reviews = new Reviews(_access);
@@ -35,8 +44,8 @@ internal sealed class ApiRouter : IDisposable
         _reads = new ResourceReads(store, time);
         _writes = new ResourceWrites(store, time);
         _subresources = new Subresources(store, time);
-        _streams = new PodStreams(store, node, time);
-        _proxy = new BackendProxy(store, node);
+        _streams = new PodStreams(store, options.Node, time);
+        _proxy = new BackendProxy(store, options.Node);
     }
 
     public static ApiException MethodNotAllowed() =>
@@ -58,12 +67,18 @@ internal sealed class ApiRouter : IDisposable
             {
                 ApiException known => known,
                 BadHttpRequestException bad => new ApiException(bad.StatusCode, "BadRequest", bad.Message),
-                _ => new ApiException(500, "InternalError", $"Internal error occurred: {failure}"),
+                _ => Unexpected(failure),
             });
         }
     }
 
     public void Dispose() => _proxy.Dispose();
+
+    private ApiException Unexpected(Exception failure)
+    {
+        _complain($"The API server failed: {failure}");
+        return new ApiException(500, "InternalError", $"Internal error occurred: {failure.GetType().Name}: {failure.Message}");
+    }
 
     private async Task DispatchAsync(HttpContext context)
     {
@@ -142,17 +157,7 @@ internal sealed class ApiRouter : IDisposable
                 return;
             case []:
                 body = StoredJson.ToBytes(
-                    new System.Text.Json.Nodes.JsonObject
-                    {
-                        ["paths"] = new System.Text.Json.Nodes.JsonArray(
-                            "/api",
-                            "/apis",
-                            "/healthz",
-                            "/livez",
-                            "/openapi/v3",
-                            "/readyz",
-                            "/version"),
-                    });
+                    new JsonObject { ["paths"] = new JsonArray("/api", "/apis", "/livez", "/openapi/v3", "/readyz", "/version") });
                 break;
         }
 
@@ -194,8 +199,9 @@ internal sealed class ApiRouter : IDisposable
             ("GET", _) when request.IsWatch => new WatchStream(_store, _time, _stopping).ServeAsync(request),
             ("GET", null) => _reads.ListAsync(request),
             ("GET", _) => _reads.GetAsync(request),
-            ("POST", null) => request.Type.Namespaced
-                && request.Namespace is null ? throw MethodNotAllowed() : _writes.CreateAsync(request),
+            ("POST", null) => request.Type.Namespaced && request.Namespace is null
+                ? throw MethodNotAllowed()
+                : _writes.CreateAsync(request),
             ("PUT", not null) => _writes.ReplaceAsync(request),
             ("PATCH", not null) => _writes.PatchAsync(request),
             ("DELETE", null) => _writes.DeleteCollectionAsync(request),

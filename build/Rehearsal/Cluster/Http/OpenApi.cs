@@ -30,9 +30,8 @@ internal sealed class OpenApi
     }
 
     /// <summary>
-    /// An OpenAPI v2 document without a schema, as protobuf: 1 swagger, 2 info {1 title, 2 version}. kubectl asks for it only for kinds
-    /// that
-    /// v3 lacks, and goes on to say that the kind is unknown; without the document it says something less helpful.
+    /// An OpenAPI v2 document without a schema, as protobuf: 1 swagger, 2 info {1 title, 2 version}. kubectl asks for it only for
+    /// kinds that v3 lacks, and goes on to say that the kind is unknown; without the document it says something less helpful.
     /// </summary>
     public static byte[] EmptyVersion2 { get; } = "\n\u00032.0\u0012\u0015\n\nKubernetes\u0012\u0007v1.35.2"u8.ToArray();
 
@@ -46,9 +45,8 @@ internal sealed class OpenApi
         var root = group.Length == 0 ? $"/api/{version}" : $"/apis/{group}/{version}";
         var paths = new JsonObject();
         var schemas = new JsonObject();
-        foreach (
-            var type in ResourceCatalog.Resources.Concat(ResourceCatalog.Reviews)
-                .Where(type => type.Group == group && type.Version == version))
+        var types = ResourceCatalog.Resources.Concat(ResourceCatalog.Reviews).Where(type => type.Group == group && type.Version == version);
+        foreach (var type in types)
         {
             var path = type.Namespaced ? $"{root}/namespaces/{{namespace}}/{type.Name}/{{name}}" : $"{root}/{type.Name}/{{name}}";
             paths[path] = new JsonObject

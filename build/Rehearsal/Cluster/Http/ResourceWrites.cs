@@ -125,8 +125,9 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
 
         var asked = await DeleteRequestAsync(request);
         var outcome = store.Delete(request.Key, asked);
-        var answer = outcome.Gone
-            && !AnswersObject.Contains(request.Type.Kind) ? Answer.Deleted(request.Type, outcome.Object) : outcome.Object;
+        var answer = outcome.Gone && !AnswersObject.Contains(request.Type.Kind)
+            ? Answer.Deleted(request.Type, outcome.Object)
+            : outcome.Object;
         await Answer.JsonAsync(request.Context, 200, answer);
     }
 
@@ -302,8 +303,9 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
         ObjectValidation.Check(type, value, current);
     }
 
-    /// <summary>A changed object ready to be stored: the parts this path may not write are the stored ones, defaults and owners are filled
-    /// in.</summary>
+    /// <summary>
+    /// A changed object ready to be stored: the parts this path may not write are the stored ones, defaults and owners are filled in.
+    /// </summary>
     private JsonObject Finish(ApiRequest request, JsonObject next, JsonObject current)
     {
         var type = request.Type;

@@ -56,7 +56,9 @@ internal static class PodDefaults
 
         foreach (var key in new[] { "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable" })
         {
-            if (!tolerations.OfType<JsonObject>().Any(item => item.Text("key") == key || (item.Text("key") is null && item.Text("operator") == "Exists")))
+            var tolerated = tolerations.OfType<JsonObject>()
+                .Any(item => item.Text("key") == key || (item.Text("key") is null && item.Text("operator") == "Exists"));
+            if (!tolerated)
             {
                 tolerations.Add(
                     (JsonNode)new JsonObject

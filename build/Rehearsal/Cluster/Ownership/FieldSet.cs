@@ -152,14 +152,9 @@ internal sealed class FieldSet
         {
             'f' => "." + text,
             'k' => "["
-
-
-
-
-
-
-
-                                            + string.Join(",", ((JsonObject)JsonNode.Parse(text)!).Select(pair => $"{pair.Key}={pair.Value?.ToJsonString(StoredJson.Relaxed)}"))
+                + string.Join(
+                    ",",
+                    ((JsonObject)JsonNode.Parse(text)!).Select(pair => $"{pair.Key}={pair.Value?.ToJsonString(StoredJson.Relaxed)}"))
                 + "]",
             _ => $"[={text}]",
         };

@@ -12,7 +12,10 @@ internal sealed record FieldManager(string Name, bool IsApply, string ApiVersion
 internal sealed class ManagedFields
 {
     private static readonly string[] OwnerlessMetadata =
-        ["name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields", "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds"];
+    [
+        "name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields", "resourceVersion", "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ];
 
     private readonly List<Entry> _entries = [];
 

@@ -34,8 +34,9 @@ internal enum ListMerge
 /// <summary>One member of a type, as the lines of api-types.txt say it.</summary>
 internal sealed record ApiField(string Name, int Number, Shape Shape)
 {
-    /// <summary>The members of the shape's type stand in the owner's JSON themselves; in protobuf they are a message of their
-    /// own.</summary>
+    /// <summary>
+    /// The members of the shape's type stand in the owner's JSON themselves; in protobuf they are a message of their own.
+    /// </summary>
     public bool Inline { get; init; }
 
     /// <summary>Absent and zero differ.</summary>
@@ -88,8 +89,9 @@ internal sealed class ApiType(string name, bool atomic)
         }
     }
 
-    /// <summary>Takes the members of inlined types over; those are complete, since a type stands before the types it names only for its
-    /// own members.</summary>
+    /// <summary>
+    /// Takes the members of inlined types over; those are complete, since a type stands before the types it names only for its own members.
+    /// </summary>
     internal void Flatten()
     {
         foreach (var inline in _byNumber.Values.Where(field => field.Inline).ToList())

@@ -5,8 +5,9 @@ using System.Text.Json.Nodes;
 
 namespace Rehearsal.Cluster;
 
-/// <summary>Resource quantities (<c>250m</c>, <c>1.5Gi</c>): parsing, and the shortest text without a fraction, as the real server writes
-/// them.</summary>
+/// <summary>
+/// Resource quantities (<c>250m</c>, <c>1.5Gi</c>): parsing, and the shortest text without a fraction, as the real server writes them.
+/// </summary>
 internal static class Quantity
 {
     private static readonly string[] Decimal = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
@@ -42,7 +43,8 @@ internal static class Quantity
                 : null;
         }
 
-        if (!decimal.TryParse(number, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var value))
+        const NumberStyles Plain = NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint;
+        if (!decimal.TryParse(number, Plain, CultureInfo.InvariantCulture, out var value))
         {
             return null;
         }

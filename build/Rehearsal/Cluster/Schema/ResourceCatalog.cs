@@ -1,7 +1,8 @@
 namespace Rehearsal.Cluster;
 
-/// <summary>Every resource the server knows, in the order discovery lists them; the order of groups decides what a bare name
-/// means.</summary>
+/// <summary>
+/// Every resource the server knows, in the order discovery lists them; the order of groups decides what a bare name means.
+/// </summary>
 public static class ResourceCatalog
 {
     private static readonly string[] Get = ["get"];

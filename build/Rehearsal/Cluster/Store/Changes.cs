@@ -69,8 +69,9 @@ internal sealed class StoredObject
 
     public long Revision { get; }
 
-    /// <summary>The object's text after kind and apiVersion: what follows an opening brace where a list's items leave the two
-    /// out.</summary>
+    /// <summary>
+    /// The object's text after kind and apiVersion: what follows an opening brace where a list's items leave the two out.
+    /// </summary>
     public ReadOnlyMemory<byte> Body => Json.AsMemory(_bodyStart);
 }
 

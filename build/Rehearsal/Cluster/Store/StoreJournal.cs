@@ -107,7 +107,20 @@ internal sealed class StoreJournal : IDisposable
 
     private static string Segment(string? value) => string.IsNullOrEmpty(value) ? "-" : value;
 
-    private void Append(byte[] line) => _journal.Write(line);
+    private void Append(byte[] line)
+    {
+        var end = _journal.Position;
+        try
+        {
+            _journal.Write(line);
+        }
+        catch (IOException)
+        {
+            // A full disk must not leave half a line before the next whole one.
+            _journal.SetLength(end);
+            throw;
+        }
+    }
 
     /// <summary>Applies the lines newer than <paramref name="after"/>; returns how many bytes were whole lines.</summary>
     private static int Replay(byte[] text, Dictionary<ObjectKey, StoredObject> objects, ref long revision, long after)

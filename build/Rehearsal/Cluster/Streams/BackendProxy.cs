@@ -13,7 +13,10 @@ namespace Rehearsal.Cluster;
 internal sealed class BackendProxy(ObjectStore store, NodeStreams? node) : IDisposable
 {
     private static readonly string[] HopByHop =
-        ["Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Authorization", "Host"];
+    [
+        "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding", "Upgrade",
+        "Authorization", "Host",
+    ];
 
     private readonly HttpMessageInvoker _client = new(
         new SocketsHttpHandler

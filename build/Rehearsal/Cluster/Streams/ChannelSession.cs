@@ -62,15 +62,8 @@ internal sealed class ChannelSession : IAsyncDisposable
         }
 
         var protocol = Protocols.FirstOrDefault(sockets.WebSocketRequestedProtocols.Contains)
-
-
-
-
-
-
-
-
-                                            ?? throw ApiException.BadRequest($"none of the offered WebSocket protocols is served; this server has {string.Join(", ", Protocols)}");
+            ?? throw ApiException.BadRequest(
+                $"none of the offered WebSocket protocols is served; this server has {string.Join(", ", Protocols)}");
         return new ChannelSession(await sockets.AcceptWebSocketAsync(protocol), request);
     }
 

@@ -6,8 +6,9 @@ using Microsoft.AspNetCore.Http;
 
 namespace Rehearsal.Cluster;
 
-/// <summary><c>pods/log</c>, <c>pods/exec</c> and <c>pods/attach</c>: checks what the real server checks, then joins the client to the
-/// node.</summary>
+/// <summary>
+/// <c>pods/log</c>, <c>pods/exec</c> and <c>pods/attach</c>: checks what the real server checks, then joins the client to the node.
+/// </summary>
 internal sealed class PodStreams(ObjectStore store, NodeStreams? node, TimeProvider time)
 {
     public async Task LogAsync(ApiRequest request)

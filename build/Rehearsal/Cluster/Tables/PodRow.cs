@@ -58,10 +58,7 @@ internal static class PodRow
 
             if (reason == "Completed" && running)
             {
-                reason = status.Objects("conditions")
-                    .Any(condition => condition.Text("type") == "Ready" && condition.Text("status") == "True")
-                    ? "Running"
-                    : "NotReady";
+                reason = IsTrue(status, "Ready") ? "Running" : "NotReady";
             }
         }
 
@@ -81,11 +78,12 @@ internal static class PodRow
             status.Text("podIP") ?? "<none>",
             spec.Text("nodeName") ?? "<none>",
             status.Text("nominatedNodeName") ?? "<none>",
-            gates.Count == 0
-                ? "<none>"
-                : $"{gates.Count(gate => status.Objects("conditions").Any(condition => condition.Text("type") == gate && condition.Text("status") == "True"))}/{gates.Count}",
+            gates.Count == 0 ? "<none>" : $"{gates.Count(gate => IsTrue(status, gate))}/{gates.Count}",
         ];
     }
+
+    private static bool IsTrue(JsonObject? status, string? type) =>
+        status.Objects("conditions").Any(condition => condition.Text("type") == type && condition.Text("status") == "True");
 
     private static string Ended(JsonObject state) =>
         state.Text("reason") is { Length: > 0 } reason ? reason

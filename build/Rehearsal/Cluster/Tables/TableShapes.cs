@@ -17,16 +17,22 @@ internal static class TableShapes
         ["Pod"] = TableShape.Of("Name|Ready|Status|Restarts|Age|*IP|*Node|*Nominated Node|*Readiness Gates", PodRow.Cells),
         ["Deployment"] = TableShape.Of("Name|Ready|#Up-to-date|#Available|Age|*Containers|*Images|*Selector", (item, now) =>
         [
-            Name(item), $"{Status(item, "readyReplicas")}/{Desired(item)}", Status(item, "updatedReplicas"), Status(
-                item,
-                "availableReplicas"),
+            Name(item),
+            $"{Status(item, "readyReplicas")}/{Desired(item)}",
+            Status(item, "updatedReplicas"),
+            Status(item, "availableReplicas"),
             Age(item, now), Containers(item), Images(item), Selector(item),
         ]),
         ["ReplicaSet"] = TableShape.Of("Name|#Desired|#Current|#Ready|Age|*Containers|*Images|*Selector", (item, now) =>
         [
-            Name(item), Desired(item), Status(item, "replicas"), Status(
-                item,
-                "readyReplicas"), Age(item, now), Containers(item), Images(item), Selector(item),
+            Name(item),
+            Desired(item),
+            Status(item, "replicas"),
+            Status(item, "readyReplicas"),
+            Age(item, now),
+            Containers(item),
+            Images(item),
+            Selector(item),
         ]),
         ["ReplicationController"] = TableShape.Of("Name|#Desired|#Current|#Ready|Age", (item, now) =>
             [Name(item), Desired(item), Status(item, "replicas"), Status(item, "readyReplicas"), Age(item, now)]),
@@ -37,19 +43,21 @@ internal static class TableShapes
             (item, now) =>
         [
             Name(item), Status(item, "desiredNumberScheduled"), Status(item, "currentNumberScheduled"), Status(item, "numberReady"),
-            Status(item, "updatedNumberScheduled"), Status(item, "numberAvailable"), Pairs(
-                item.At("spec", "template", "spec", "nodeSelector")),
+            Status(item, "updatedNumberScheduled"),
+            Status(item, "numberAvailable"),
+            Pairs(item.At("spec", "template", "spec", "nodeSelector")),
             Age(item, now), Containers(item), Images(item), Selector(item),
         ]),
         ["Job"] = TableShape.Of("Name|Status|Completions|Duration|Age|*Containers|*Images|*Selector", JobRow),
         ["CronJob"] = TableShape.Of("Name|Schedule|Timezone|Suspend|#Active|Last Schedule|Age|*Containers|*Images|*Selector", (item, now) =>
         [
-            Name(item), item.At("spec").Text("schedule"), item.At("spec").Text("timeZone") ?? None, item.At("spec").Flag("suspend")
-                ? "True"
-                : "False",
-            (long)item.At("status").List("active").Count, item.At("status")?["lastScheduleTime"] is { } last
-                ? Ages.Since(last, now)
-                : None, Age(item, now),
+            Name(item),
+            item.At("spec").Text("schedule"),
+            item.At("spec").Text("timeZone") ?? None,
+            item.At("spec").Flag("suspend") ? "True" : "False",
+            (long)item.At("status").List("active").Count,
+            item.At("status")?["lastScheduleTime"] is { } last ? Ages.Since(last, now) : None,
+            Age(item, now),
             Join(item.At("spec", "jobTemplate", "spec", "template", "spec").Objects("containers"), "name"),
             Join(item.At("spec", "jobTemplate", "spec", "template", "spec").Objects("containers"), "image"), None,
         ]),
@@ -60,10 +68,10 @@ internal static class TableShapes
         ]),
         ["Ingress"] = TableShape.Of("Name|Class|Hosts|Address|Ports|Age", (item, now) =>
         [
-            Name(item), item.At("spec").Text("ingressClassName")
-                ?? item.At("metadata", "annotations").Text("kubernetes.io/ingress.class")
-                ?? None,
-            Hosts(item), string.Join(
+            Name(item),
+            item.At("spec").Text("ingressClassName") ?? item.At("metadata", "annotations").Text("kubernetes.io/ingress.class") ?? None,
+            Hosts(item),
+            string.Join(
                 ",",
                 item.At("status", "loadBalancer").Objects("ingress").Select(point => point.Text("ip") ?? point.Text("hostname"))),
             item.At("spec").List("tls").Count > 0 ? "80, 443" : "80", Age(item, now),
@@ -86,12 +94,13 @@ internal static class TableShapes
         ["Endpoints"] = TableShape.Of("Name|Endpoints|Age", (item, now) => [Name(item), EndpointList(item), Age(item, now)]),
         ["EndpointSlice"] = TableShape.Of("Name|AddressType|Ports|Endpoints|Age", (item, now) =>
         [
-            Name(item), item.Text("addressType"), Short(
-                item.Objects("ports").Select(port => port.Number("port")?.ToString(CultureInfo.InvariantCulture) ?? "*"),
-                "<unset>"),
+            Name(item),
+            item.Text("addressType"),
+            Short(item.Objects("ports").Select(port => port.Number("port")?.ToString(CultureInfo.InvariantCulture) ?? "*"), "<unset>"),
             Short(
                 item.Objects("endpoints").SelectMany(point => point.List("addresses")).Select(address => address!.GetValue<string>()),
-                "<unset>"), Age(item, now),
+                "<unset>"),
+            Age(item, now),
         ]),
         ["Event"] = TableShape.Of("Last Seen|Type|Reason|Object|*Subobject|*Source|Message|*First Seen|*#Count|*Name", EventRow),
         ["Lease"] = TableShape.Of(
@@ -100,17 +109,19 @@ internal static class TableShapes
         ["HorizontalPodAutoscaler"] = TableShape.Of("Name|Reference|Targets|MinPods|MaxPods|#Replicas|Age", (item, now) =>
         [
             Name(item), $"{item.At("spec", "scaleTargetRef").Text("kind")}/{item.At("spec", "scaleTargetRef").Text("name")}", Targets(item),
-            Text(
-                item.At("spec")?["minReplicas"],
-                "<unset>"), Text(item.At("spec")?["maxReplicas"], "0"), Status(item, "currentReplicas"), Age(item, now),
+            Text(item.At("spec")?["minReplicas"], "<unset>"),
+            Text(item.At("spec")?["maxReplicas"], "0"),
+            Status(item, "currentReplicas"),
+            Age(item, now),
         ]),
         ["PodDisruptionBudget"] = TableShape.Of("Name|Min Available|Max Unavailable|#Allowed Disruptions|Age", (item, now) =>
-            [Name(
-                item), Text(item.At("spec")?["minAvailable"],
-                "N/A"), Text(item.At("spec")?["maxUnavailable"],
-                "N/A"), Status(item,
-                "disruptionsAllowed"), Age(item,
-                now)]),
+            [
+                Name(item),
+                Text(item.At("spec")?["minAvailable"], "N/A"),
+                Text(item.At("spec")?["maxUnavailable"], "N/A"),
+                Status(item, "disruptionsAllowed"),
+                Age(item, now),
+            ]),
         ["NetworkPolicy"] = TableShape.Of(
             "Name|Pod-Selector|Age",
             (item, now) => [Name(item), Pairs(item.At("spec", "podSelector", "matchLabels")), Age(item, now)]),
@@ -120,35 +131,48 @@ internal static class TableShapes
         ["ClusterRoleBinding"] = TableShape.Of("Name|Role|Age|*Users|*Groups|*ServiceAccounts", BindingRow),
         ["PersistentVolumeClaim"] = TableShape.Of("Name|Status|Volume|Capacity|Access Modes|StorageClass|Age|*VolumeMode", (item, now) =>
         [
-            Name(item), item.At("status").Text("phase"), item.At("spec").Text("volumeName")
-                ?? "", item.At("status", "capacity").Text("storage")
-                ?? "",
-            AccessModes(item.At("status").List("accessModes")), item.At("spec").Text("storageClassName")
-                ?? "", Age(item, now), item.At("spec").Text("volumeMode")
-                ?? "<unset>",
+            Name(item),
+            item.At("status").Text("phase"),
+            item.At("spec").Text("volumeName") ?? "",
+            item.At("status", "capacity").Text("storage") ?? "",
+            AccessModes(item.At("status").List("accessModes")),
+            item.At("spec").Text("storageClassName") ?? "",
+            Age(item, now),
+            item.At("spec").Text("volumeMode") ?? "<unset>",
         ]),
         ["PersistentVolume"] = TableShape.Of(
             "Name|Capacity|Access Modes|Reclaim Policy|Status|Claim|StorageClass|Reason|Age",
             (item, now) =>
         [
-            Name(item), item.At("spec", "capacity").Text("storage")
-                ?? "", AccessModes(item.At("spec").List("accessModes")), item.At("spec").Text("persistentVolumeReclaimPolicy"),
-            item.At("status").Text("phase"), item.At("spec", "claimRef") is { } claim
-                ? $"{claim.Text("namespace")}/{claim.Text("name")}"
-                : "",
+            Name(item),
+            item.At("spec", "capacity").Text("storage") ?? "",
+            AccessModes(item.At("spec").List("accessModes")),
+            item.At("spec").Text("persistentVolumeReclaimPolicy"),
+            item.At("status").Text("phase"),
+            item.At("spec", "claimRef") is { } claim ? $"{claim.Text("namespace")}/{claim.Text("name")}" : "",
             item.At("spec").Text("storageClassName") ?? "", item.At("status").Text("reason") ?? "", Age(item, now),
         ]),
         ["StorageClass"] = TableShape.Of("Name|Provisioner|ReclaimPolicy|VolumeBindingMode|AllowVolumeExpansion|Age", (item, now) =>
-            [Name(
-                item), item.Text("provisioner"), item.Text("reclaimPolicy"), item.Text("volumeBindingMode"), item.Flag("allowVolumeExpansion") ? "true" : "false", Age(item,
-                now)]),
+            [
+                Name(item),
+                item.Text("provisioner"),
+                item.Text("reclaimPolicy"),
+                item.Text("volumeBindingMode"),
+                item.Flag("allowVolumeExpansion") ? "true" : "false",
+                Age(item, now),
+            ]),
         ["PriorityClass"] = TableShape.Of("Name|#Value|Global-Default|Age|PreemptionPolicy", (item, now) =>
-            [Name(
-                item), item.Number("value") ?? 0, item.Flag("globalDefault") ? "true" : "false", Age(item,
-                now), item.Text("preemptionPolicy")]),
+            [
+                Name(item),
+                item.Number("value") ?? 0,
+                item.Flag("globalDefault") ? "true" : "false",
+                Age(item, now),
+                item.Text("preemptionPolicy"),
+            ]),
         ["ControllerRevision"] = TableShape.Of("Name|Controller|#Revision|Age", (item, now) =>
         [
-            Name(item), item.At("metadata").Objects("ownerReferences").FirstOrDefault(owner => owner.Flag("controller")) is { } owner
+            Name(item),
+            item.At("metadata").Objects("ownerReferences").FirstOrDefault(owner => owner.Flag("controller")) is { } owner
                 ? $"{owner.Text("kind")}/{owner.Text("name")}"
                 : None,
             item.Number("revision") ?? 0, Age(item, now),
@@ -243,9 +267,10 @@ internal static class TableShapes
                 char.ToLowerInvariant((metric.Text("type") ?? "resource")[0]) + (metric.Text("type") ?? "resource")[1..]);
             var now = item.At("status").Objects("currentMetrics").ElementAtOrDefault(index)?.At("resource", "current");
             var name = source.Text("name") is { } resource ? resource + ": " : "";
-            return source.At("target").Number("averageUtilization") is { } percent
+            var target = source.At("target");
+            return target.Number("averageUtilization") is { } percent
                 ? $"{name}{(now.Number("averageUtilization") is { } used ? used + "%" : "<unknown>")}/{percent}%"
-                : $"{name}{now.Text("averageValue") ?? "<unknown>"}/{source.At("target").Text("averageValue") ?? source.At("target").Text("value")}";
+                : $"{name}{now.Text("averageValue") ?? "<unknown>"}/{target.Text("averageValue") ?? target.Text("value")}";
         }).ToList();
         return texts.Count == 0 ? None : string.Join(", ", texts);
     }
@@ -273,9 +298,10 @@ internal static class TableShapes
         var end = Ages.Parse(status?["completionTime"]) ?? now;
         return
         [
-            Name(item), state, $"{Status(item, "succeeded")}/{spec.Number("completions") ?? 1}", start is null
-                ? ""
-                : Ages.Print(end - start.Value),
+            Name(item),
+            state,
+            $"{Status(item, "succeeded")}/{spec.Number("completions") ?? 1}",
+            start is null ? "" : Ages.Print(end - start.Value),
             Age(item, now), Containers(item), Images(item), Selector(item),
         ];
     }
@@ -296,13 +322,16 @@ internal static class TableShapes
             item.At("status").Objects("addresses").FirstOrDefault(address => address.Text("type") == kind)?.Text("address") ?? None;
         return
         [
-            Name(item), state, roles.Count == 0
-                ? None
-                : string.Join(",", roles), Age(item, now), info.Text("kubeletVersion"), Address("InternalIP"), Address("ExternalIP"),
-            info.Text("osImage")
-                ?? "<unknown>", info.Text("kernelVersion")
-                ?? "<unknown>", info.Text("containerRuntimeVersion")
-                ?? "<unknown>",
+            Name(item),
+            state,
+            roles.Count == 0 ? None : string.Join(",", roles),
+            Age(item, now),
+            info.Text("kubeletVersion"),
+            Address("InternalIP"),
+            Address("ExternalIP"),
+            info.Text("osImage") ?? "<unknown>",
+            info.Text("kernelVersion") ?? "<unknown>",
+            info.Text("containerRuntimeVersion") ?? "<unknown>",
         ];
     }
 
@@ -315,21 +344,32 @@ internal static class TableShapes
         var host = item.At("source").Text("host");
         return
         [
-            Ages.Since(
-                last,
-                now), item.Text("type"), item.Text("reason"), $"{about.Text("kind")?.ToLowerInvariant()}/{about.Text("name")}", about.Text(
-                "fieldPath")
-                ?? "",
-            host is null
-                ? source
-                : $"{source}, {host}", item.Text("message")?.Trim(), Ages.Since(first ?? last, now), item.Number("count") ?? 1, Name(item),
+            Ages.Since(last, now),
+            item.Text("type"),
+            item.Text("reason"),
+            $"{about.Text("kind")?.ToLowerInvariant()}/{about.Text("name")}",
+            about.Text("fieldPath") ?? "",
+            host is null ? source : $"{source}, {host}",
+            item.Text("message")?.Trim(),
+            Ages.Since(first ?? last, now),
+            item.Number("count") ?? 1,
+            Name(item),
         ];
     }
 
     private static object?[] BindingRow(JsonObject item, DateTimeOffset now)
     {
+        var role = item.At("roleRef");
         string Subjects(string kind) => string.Join(", ", item.Objects("subjects").Where(subject => subject.Text("kind") == kind)
             .Select(subject => kind == "ServiceAccount" ? $"{subject.Text("namespace")}/{subject.Text("name")}" : subject.Text("name")));
-        return [Name(item), $"{item.At("roleRef").Text("kind")}/{item.At("roleRef").Text("name")}", Age(item, now), Subjects("User"), Subjects("Group"), Subjects("ServiceAccount")];
+        return
+        [
+            Name(item),
+            $"{role.Text("kind")}/{role.Text("name")}",
+            Age(item, now),
+            Subjects("User"),
+            Subjects("Group"),
+            Subjects("ServiceAccount"),
+        ];
     }
 }

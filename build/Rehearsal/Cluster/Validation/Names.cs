@@ -36,8 +36,11 @@ internal static class Names
         text.Length > 63 ? "must be no more than 63 characters" : IsDnsLabel(text) ? null : LabelForm;
 
     public static string? Label1035(string text) =>
-        text.Length > 63 ? "must be no more than 63 characters" : IsDnsLabel(text)
-            && char.IsAsciiLetterLower(text[0]) ? null : Label1035Form;
+        text.Length > 63
+            ? "must be no more than 63 characters"
+            : IsDnsLabel(text) && char.IsAsciiLetterLower(text[0])
+            ? null
+            : Label1035Form;
 
     /// <summary>A name that only has to be one path segment (RBAC).</summary>
     public static string? PathSegment(string text) =>

@@ -9,7 +9,10 @@ internal static class WorkloadValidation
     private static readonly string[] TargetMembers = ["kind", "name"];
     private static readonly string[] JobKeeps = ["completions", "selector", "template", "completionMode"];
     private static readonly string[] StatefulSetMayChange =
-        ["replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "minReadySeconds"];
+    [
+        "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy",
+        "minReadySeconds",
+    ];
 
     public static void Check(ResourceType type, JsonObject value, JsonObject? old, Problems problems)
     {

@@ -284,7 +284,7 @@ internal sealed class ContainerWorker
     {
         if (_node.Shutdown.IsCancellationRequested)
         {
-            await DisposeAsync(running, TimeSpan.FromSeconds(5));
+            await DisposeAsync(running, TimeSpan.FromSeconds(5), CancellationToken.None);
             return;
         }
 
@@ -305,18 +305,18 @@ internal sealed class ContainerWorker
         }
 
         var remaining = until - _node.Context.Now;
-        await DisposeAsync(running, remaining > TimeSpan.Zero ? remaining : TimeSpan.Zero);
+        await DisposeAsync(running, remaining > TimeSpan.Zero ? remaining : TimeSpan.Zero, _node.Shutdown);
     }
 
-    private async Task DisposeAsync(IRunningContainer running, TimeSpan grace)
+    private async Task DisposeAsync(IRunningContainer running, TimeSpan grace, CancellationToken hurry)
     {
         try
         {
-            await running.DisposeAsync().AsTask().WaitAsync(grace, Time);
+            await running.DisposeAsync().AsTask().WaitAsync(grace, Time, hurry);
         }
-        catch (TimeoutException)
+        catch (Exception late) when (late is TimeoutException or OperationCanceledException)
         {
-            // Its grace is over; it is left behind as a real kubelet kills it.
+            // Its grace is over, or the world's; it is left behind where a real kubelet kills it.
         }
 #pragma warning disable CA1031 // A container that fails while it ends has ended; the log keeps why.
         catch (Exception failure)
@@ -350,7 +350,7 @@ internal sealed class ContainerWorker
 
         if (!asked)
         {
-            await DisposeAsync(running, TimeSpan.FromSeconds(30));
+            await DisposeAsync(running, TimeSpan.FromSeconds(30), _node.Shutdown);
         }
 
         log.End();

@@ -18,7 +18,7 @@ internal sealed class Kubelet : IAsyncDisposable
     {
         _context = context;
         var probes = new ProbeActions(context.Time);
-        _node = new NodeServices(context, images, directory, new PodAddresses(firstAddress), probes, _shutdown.Token);
+        _node = new NodeServices(context, images, Path.GetFullPath(directory), new PodAddresses(firstAddress), probes, _shutdown.Token);
         Streams = new NodeStreams(LogsAsync, ExecAsync);
     }
 

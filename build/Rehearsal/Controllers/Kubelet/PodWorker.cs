@@ -122,11 +122,11 @@ internal sealed class PodWorker
 
         try
         {
-            await _unlisted.Task.WaitAsync(EndpointsLimit, _node.Context.Time);
+            await _unlisted.Task.WaitAsync(EndpointsLimit, _node.Context.Time, _node.Shutdown);
         }
-        catch (TimeoutException)
+        catch (Exception late) when (late is TimeoutException or OperationCanceledException)
         {
-            // Endpoints that somebody wrote by hand stay; the pod does not wait for them for ever.
+            // Endpoints that somebody wrote by hand stay, and a world that ends writes none; the pod does not wait for them.
         }
     }
 

@@ -16,7 +16,7 @@ namespace Rehearsal.World;
 /// <para>
 /// PostgreSQL refuses to run as root, so for root it runs as <c>nobody</c>, who must be able to reach the data: the world's directory
 /// is opened for passing through (mode 0711: names in it can be reached, not listed), and where a folder above it is closed the
-/// data lies in a fresh folder of the temporary directory, remembered in <c>postgres.json</c>.
+/// data lies in the temporary directory. Where it lies is remembered in <c>postgres.json</c>.
 /// </para>
 /// </summary>
 public sealed class PostgresServer : IAsyncDisposable
@@ -145,28 +145,38 @@ public sealed class PostgresServer : IAsyncDisposable
         return new JsonObject { ["home"] = home };
     }
 
+    // A new name at each try: the initdb of a world that was killed may still be writing into the one before.
     private static async Task<string> MakeHomeAsync(string directory, CancellationToken cancellationToken)
     {
+        const string prefix = "postgres-";
+        var name = prefix + Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(4));
+        foreach (var left in Directory.GetDirectories(directory, prefix + "*"))
+        {
+            RemoveIfPossible(left);
+        }
+
         if (!Environment.IsPrivilegedProcess || OperatingSystem.IsWindows())
         {
-            var own = Path.Combine(directory, "postgres");
-            Directory.CreateDirectory(own);
-            return own;
+            return Directory.CreateDirectory(Path.Combine(directory, name)).FullName;
         }
 
         const UnixFileMode passing = UnixFileMode.GroupExecute | UnixFileMode.OtherExecute;
         File.SetUnixFileMode(directory, File.GetUnixFileMode(directory) | passing);
-        var home = IsReachable(directory)
-            ? Path.Combine(directory, "postgres")
-            : Path.Combine(Path.GetTempPath(), "rehearsal-postgres-" + Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(6)));
-        if (Directory.Exists(home))
-        {
-            // What an interrupted initialisation left.
-            Directory.Delete(home, recursive: true);
-        }
-
+        var home = Path.Combine(IsReachable(directory) ? directory : Path.GetTempPath(), name);
         await RunAsync(["install", "-d", "-m", "0700", "-o", Unprivileged, "-g", UnprivilegedGroup, home], "/", cancellationToken);
         return home;
+    }
+
+    private static void RemoveIfPossible(string directory)
+    {
+        try
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+        catch (Exception busy) when (busy is IOException or UnauthorizedAccessException)
+        {
+            // Somebody still writes there; it is in nobody's way.
+        }
     }
 
     private static bool IsReachable(string directory)
