@@ -182,7 +182,7 @@ public static class Program
             console.Failure(backHint, null);
         }
 
-        if (rolledBack && request.Fault is not null)
+        if (rolledBack && request.Fault is not null && request.Targets.Contains(nameof(Tools.Rehearse), StringComparer.OrdinalIgnoreCase))
         {
             console.Line($"The drill {request.Fault} ended as it must: the rollout failed and was rolled back; live serves and trades.");
             return (int)ExitCode.Done;

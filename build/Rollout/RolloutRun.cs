@@ -342,6 +342,21 @@ public sealed class RolloutRun : IAsyncDisposable
         return ExchangeLog.Examine(await ExchangeLog.ReadAsync(api, token, _firstOrder, cancellationToken));
     }
 
+    /// <summary>
+    /// Sets the drill's fault, where this is a drill: 3.1 asks for it when clients are about to be touched, since before that a failure
+    /// just stops. <c>live</c> and <c>candidate</c> in its argument become the slots' names.
+    /// </summary>
+    public async Task BeginDrillAsync(CancellationToken cancellationToken)
+    {
+        if (_context.Request.Fault is { } fault)
+        {
+            var (api, token) = RequireControl();
+            var named = fault.Replace("candidate", Candidate.Name, StringComparison.Ordinal).Replace("live", Live.Name, StringComparison.Ordinal);
+            await Faults.SetAsync(api, token, named, cancellationToken);
+            Console.Warning($"drill: {named}");
+        }
+    }
+
     /// <summary>A slot's ingress address.</summary>
     /// <exception cref="RolloutException">Its ingress controller has none.</exception>
     public async Task<string> AddressAsync(SlotPlace slot, CancellationToken cancellationToken) =>
@@ -394,7 +409,7 @@ public sealed class RolloutRun : IAsyncDisposable
                 ExitCode.BadSettings);
     }
 
-    // A drill's fault is set, and the exchange's log is marked, before the first step looks at anything.
+    // A rehearsal begins in a sane world, and with a mark in the exchange's log.
     private async Task BeginRehearsalAsync(CancellationToken cancellationToken)
     {
         if (!_context.Request.Targets.Any(t => string.Equals(t, "Rehearse", StringComparison.OrdinalIgnoreCase)))
@@ -405,11 +420,7 @@ public sealed class RolloutRun : IAsyncDisposable
         var (api, token) = RequireControl();
         var orders = await ExchangeLog.ReadAsync(api, token, 0, cancellationToken);
         _firstOrder = orders.Count == 0 ? 0 : orders[^1].Sequence;
-        if (_context.Request.Fault is { } fault)
-        {
-            await Faults.SetAsync(api, token, fault, cancellationToken);
-            Console.Note($"drill: {fault}");
-        }
+        await Faults.ClearAsync(api, token, cancellationToken);
     }
 
     private (Uri Api, Secret Token) RequireControl() => Surroundings.Control

@@ -296,7 +296,8 @@ internal sealed class ExchangeBook : IDisposable
         var saved = JsonNode.Parse(File.ReadAllText(_positionsPath))!;
         foreach (var position in saved["positions"]!.AsArray())
         {
-            _positions[(position!["account"]!.GetValue<string>(), position["asset"]!.GetValue<string>())] = position["amount"]!.GetValue<decimal>();
+            var key = (position!["account"]!.GetValue<string>(), position["asset"]!.GetValue<string>());
+            _positions[key] = position["amount"]!.GetValue<decimal>();
         }
 
         return saved["seq"]!.GetValue<long>();

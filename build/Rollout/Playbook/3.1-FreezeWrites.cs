@@ -54,6 +54,7 @@ public sealed class FreezeWrites : PlaybookStep
             run.Console.Note($"baseline of {run.Named(run.Live)}: {watch.Summary}");
         });
         await run.LiveStack.PreflightAsync(cancellationToken);
+        await run.BeginDrillAsync(cancellationToken);
         run.Console.Note($"freezing {run.Named(run.Live)}: no slot trades from here on");
         var since = await Fences.SetAsync(run, run.Live, run.LiveStack, journal, cancellationToken);
         journal.Result["frozenSince"] = since.ToString("O");

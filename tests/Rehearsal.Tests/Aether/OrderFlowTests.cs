@@ -126,7 +126,8 @@ public sealed class OrderFlowTests
         var blind = new Dictionary<string, string> { ["SIM_MODE_DATABASE_URL"] = "postgresql://postgres@127.0.0.1:1/sim" };
         var pod = await stand.StartAsync("oms-service", environment: blind, mounts: stand.Keys("company"));
 
-        await Stand.UntilAsync("failed orders", async () => await pod.MetricAsync("order_gateway_request_errors_total{reason=\"sim_mode\"}") > 2);
+        const string failures = "order_gateway_request_errors_total{reason=\"sim_mode\"}";
+        await Stand.UntilAsync("failed orders", async () => await pod.MetricAsync(failures) > 2);
 
         Assert.That(stand.Exchange.OrdersSince(0), Is.Empty);
     }

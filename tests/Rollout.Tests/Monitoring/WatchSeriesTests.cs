@@ -91,9 +91,9 @@ public sealed class WatchSeriesTests
     [Test]
     public void A_watch_kept_as_text_is_judged_alike()
     {
-        var series = Series(
-            [("a", 0, "http_request_duration_seconds_count{status_code=\"200\"} 0")],
-            [("a", 0, "http_request_duration_seconds_count{status_code=\"200\"} 90\nhttp_request_duration_seconds_count{status_code=\"500\"} 10")]);
+        const string Good = "http_request_duration_seconds_count{status_code=\"200\"}";
+        const string Bad = "http_request_duration_seconds_count{status_code=\"500\"}";
+        var series = Series([("a", 0, $"{Good} 0")], [("a", 0, $"{Good} 90\n{Bad} 10")]);
         series.Incomplete = "cut short";
         var read = WatchSeries.FromText(series.ToText());
         Assert.That(read.Increase("svc", "http_request_duration_seconds_count"), Is.EqualTo(100));

@@ -21,7 +21,7 @@ public sealed class SnapshotTests
     public async Task StopAsync() => await _cluster.DisposeAsync();
 
     [TestCase(200, """{"status":"ok","checks":{"db":{"status":"ok"}}}""", Health.Ok, "")]
-    [TestCase(200, """{"status":"error","checks":{"db":{"status":"error","error":"away"},"k":{"status":"ok"}}}""", Health.Error, "db: away")]
+    [TestCase(200, """{"status":"error","checks":{"db":{"status":"error","error":"no"},"k":{"status":"ok"}}}""", Health.Error, "db: no")]
     [TestCase(200, """{"status":"ok","checks":{"db":{"status":"error"}}}""", Health.Error, "db: error")]
     [TestCase(200, """{"status":"degraded"}""", Health.Error, "status: degraded")]
     [TestCase(404, """{"detail":"Not Found"}""", Health.Absent, "")]

@@ -1,3 +1,5 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 
 namespace Rehearsal.Aether.Http;
@@ -5,6 +7,9 @@ namespace Rehearsal.Aether.Http;
 /// <summary>What a handler answers: a status and a JSON body, or text of another type.</summary>
 internal sealed record Answer(int Status, JsonNode? Body, string? Text = null, string ContentType = "application/json")
 {
+    /// <summary>JSON as the platform's framework writes it, without escapes for HTML.</summary>
+    public static readonly JsonSerializerOptions Plainly = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     public static Answer Ok(JsonNode body) => new(200, body);
 
     public static Answer Plain(string text, string contentType) => new(200, null, text, contentType);

@@ -90,8 +90,8 @@ internal sealed class ExchangeClient
             return said?["result"]?.DeepClone() as JsonObject
                 ?? throw new ExchangeException("malformed", $"the exchange answered {(int)answer.StatusCode}");
         }
-        catch (Exception failure)
-            when (failure is HttpRequestException or JsonException || (failure is OperationCanceledException && !ct.IsCancellationRequested))
+        catch (Exception failure) when (failure is HttpRequestException or JsonException
+            || (failure is OperationCanceledException && !ct.IsCancellationRequested))
         {
             throw new ExchangeException(failure is OperationCanceledException ? "timeout" : "unreachable", failure.Message);
         }

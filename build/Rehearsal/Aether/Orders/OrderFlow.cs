@@ -102,7 +102,8 @@ internal sealed class OrderFlow(Pod pod, ExchangeClient exchange, TradingSwitche
         return null;
     }
 
-    private async Task<string?> SendAsync(string account, NewOrder order, long number, DateTimeOffset start, long clock, CancellationToken ct)
+    private async Task<string?> SendAsync(
+        string account, NewOrder order, long number, DateTimeOffset start, long clock, CancellationToken ct)
     {
         if (await switches.HaltedAsync(ct))
         {

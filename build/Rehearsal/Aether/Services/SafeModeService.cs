@@ -278,7 +278,7 @@ internal sealed class SafeModeService(Pod pod) : AetherService(pod), IDisposable
             ["active"] = Active,
             ["reason"] = Reason,
             ["timestamp"] = Since is { } since ? AuditTrail.IsoTime(since) : null,
-        }.ToJsonString();
+        }.ToJsonString(Answer.Plainly);
 
         public JsonObject ToJson() => new()
         {

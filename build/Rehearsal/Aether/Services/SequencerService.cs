@@ -68,8 +68,8 @@ internal sealed class SequencerService(Pod pod) : AetherService(pod)
             var flow = await Pod.World.Http.GetFromJsonAsync<JsonObject>(new Uri(address, "/internal/flow"), either.Token);
             return flow?["sent"]?.GetValue<long>();
         }
-        catch (Exception failure)
-            when (failure is HttpRequestException or JsonException || (failure is OperationCanceledException && !ct.IsCancellationRequested))
+        catch (Exception failure) when (failure is HttpRequestException or JsonException
+            || (failure is OperationCanceledException && !ct.IsCancellationRequested))
         {
             return null;
         }

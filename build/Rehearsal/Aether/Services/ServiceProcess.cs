@@ -102,7 +102,7 @@ internal sealed class ServiceProcess
 
     private static async Task WriteAsync(HttpContext context, Answer answer)
     {
-        var bytes = answer.Text is { } text ? System.Text.Encoding.UTF8.GetBytes(text) : JsonSerializer.SerializeToUtf8Bytes(answer.Body);
+        var bytes = answer.Text is { } text ? System.Text.Encoding.UTF8.GetBytes(text) : JsonSerializer.SerializeToUtf8Bytes(answer.Body, Answer.Plainly);
         context.Response.StatusCode = answer.Status;
         context.Response.ContentType = answer.ContentType;
         context.Response.ContentLength = bytes.Length;

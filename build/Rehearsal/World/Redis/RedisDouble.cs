@@ -182,10 +182,10 @@ public sealed class RedisDouble : IAsyncDisposable
                 client.Bulk((microseconds % 1_000_000).ToString(CultureInfo.InvariantCulture));
                 break;
             case "SUBSCRIBE" or "UNSUBSCRIBE" or "PSUBSCRIBE" or "PUNSUBSCRIBE":
-                Subscribe(client, name, a);
+                RedisChannels.Subscribe(client, name, a);
                 break;
             case "PUBLISH":
-                client.Integer(Publish(a[0], raw[2]));
+                client.Integer(RedisChannels.Publish(_connections.Values, a[0], raw[2], _stopping.Token));
                 break;
             default:
                 AnswerKeys(client, name, a, raw);
@@ -400,67 +400,6 @@ public sealed class RedisDouble : IAsyncDisposable
             client.Bulk(name);
             client.Bulk(value);
         }
-    }
-
-    private static void Subscribe(RespConnection client, string name, string[] channels)
-    {
-        var isPattern = name[0] == 'P';
-        var isLeaving = name.Contains("UNSUBSCRIBE", StringComparison.Ordinal);
-        var kind = isPattern ? "p:" : "c:";
-        var touched = channels.Length > 0 ? channels.Select(channel => kind + channel).ToArray() : [.. client.Channels];
-        foreach (var channel in touched)
-        {
-            if (isLeaving)
-            {
-                client.Channels.Remove(channel);
-            }
-            else
-            {
-                client.Channels.Add(channel);
-            }
-
-            client.Push(3);
-            client.Bulk(name.ToLowerInvariant());
-            client.Bulk(channel[2..]);
-            client.Integer(client.Channels.Count);
-        }
-    }
-
-    private int Publish(string channel, byte[] message)
-    {
-        var receivers = 0;
-        foreach (var other in _connections.Values)
-        {
-            foreach (var subscription in other.Channels.Where(subscription => Hears(subscription, channel)).ToList())
-            {
-                receivers++;
-                _ = other.PushAsync(to => WriteMessage(to, subscription, channel, message), _stopping.Token)
-                    .ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
-            }
-        }
-
-        return receivers;
-    }
-
-    private static bool Hears(string subscription, string channel)
-    {
-        return subscription[0] == 'p'
-            ? FileSystemName.MatchesSimpleExpression(subscription.AsSpan(2), channel, ignoreCase: false)
-            : subscription[2..] == channel;
-    }
-
-    private static void WriteMessage(RespConnection to, string subscription, string channel, byte[] message)
-    {
-        var isPattern = subscription[0] == 'p';
-        to.Push(isPattern ? 4 : 3);
-        to.Bulk(isPattern ? "pmessage" : "message");
-        if (isPattern)
-        {
-            to.Bulk(subscription[2..]);
-        }
-
-        to.Bulk(channel);
-        to.Bulk(message);
     }
 
     private void SetWithOptions(RespConnection client, string[] a, byte[] value)
