@@ -158,16 +158,22 @@ public static class Program
         }
 
         var code = outcome.Failure is RolloutException failure ? failure.ExitCode : ExitCode.Failed;
-        if (!outcome.ClientsTouched || code is ExitCode.Interrupted or ExitCode.Refused || request.Targets.Any(PlaybookOrder.IsBackward))
+        if (outcome.FailedStep is { } step && PlaybookOrder.IsBackward(step) && code == ExitCode.Failed)
         {
-            return (int)(outcome.ClientsTouched && code == ExitCode.Failed ? ExitCode.Held : code);
+            return (int)ExitCode.Held;
+        }
+
+        // Only a step that goes forward is worth going back for: a Status that fails must not undo a rollout.
+        if (!outcome.ClientsTouched || code is ExitCode.Interrupted or ExitCode.Refused || outcome.FailedStep is null || PlaybookOrder.IsBackward(outcome.FailedStep))
+        {
+            return (int)code;
         }
 
         if (code == ExitCode.Held || settings.Rollback != RollbackPolicy.Automatic)
         {
             console.Failure(
                 "Held: everything is kept as it is, and clients were touched. No slot may be trading.",
-                $"Decide: roll back with ./build.sh --target={nameof(Rollback)} --environment={settings.Environment.ToString().ToLowerInvariant()}, or run the same command again.");
+                $"Decide: roll back with {settings.CommandFor(nameof(Rollback))}, or run the same command again.");
             return (int)ExitCode.Held;
         }
 
@@ -176,7 +182,7 @@ public static class Program
         var back = new RunOutcome();
         var arguments = settings.Values.Where(v => v.Source.StartsWith("argument", StringComparison.Ordinal)).Select(v => $"--{v.Setting.Argument}={v.Value}")
             .Prepend($"--target={nameof(Rollback)}").ToArray();
-        var rolledBack = Host(arguments, settings, request with { Targets = [nameof(Rollback)], Fault = null }, console, variables, back, cancellationToken) == 0;
+        var rolledBack = Host(arguments, settings, request with { Targets = [nameof(Rollback)] }, console, variables, back, cancellationToken) == 0;
         if (!rolledBack && back.Failure is RolloutException { Hint: { } backHint })
         {
             console.Failure(backHint, null);
@@ -190,7 +196,7 @@ public static class Program
 
         console.Failure(
             rolledBack ? "The rollout failed and was rolled back: live serves and trades again." : "The rollback is incomplete: a person is needed.",
-            rolledBack ? null : $"Run ./build.sh --target={nameof(Rollback)} again, or look at ./build.sh --target=Status.");
+            rolledBack ? null : $"Run {settings.CommandFor(nameof(Rollback))} again, or look at {settings.CommandFor(nameof(Tools.Status))}.");
         return (int)(rolledBack ? ExitCode.RolledBack : ExitCode.Held);
     }
 }

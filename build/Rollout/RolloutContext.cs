@@ -24,6 +24,9 @@ public sealed class RunOutcome
     /// <summary>Whether the rollout has touched clients and was not taken back: a failure now calls for a rollback.</summary>
     public bool ClientsTouched { get; set; }
 
+    /// <summary>The step of the playbook that failed; null where something else did, or nothing.</summary>
+    public string? FailedStep { get; set; }
+
     /// <summary>The very last line of the run; null for none.</summary>
     public string? Closing { get; set; }
 }
@@ -77,12 +80,7 @@ public sealed class RolloutContext(
     public EmbeddedWorld EmbeddedWorld() => new(Settings["Rollout.Directory"]!, ToolBox, Time, Console.Progress);
 
     /// <summary>The command that runs a target with this run's environment and release.</summary>
-    public string CommandFor(string target)
-    {
-        var environment = Settings.Environment == RolloutEnvironment.Embedded ? string.Empty : $" --environment={Settings.Environment.ToString().ToLowerInvariant()}";
-        var release = Settings.Release is { } tag ? $" --release={tag}" : string.Empty;
-        return $"./build.sh --target={target}{environment}{release}";
-    }
+    public string CommandFor(string target) => Settings.CommandFor(target);
 }
 
 /// <summary>The token that signals cancel.</summary>

@@ -28,6 +28,12 @@ public sealed class RolloutLifetime : FrostingLifetime<RolloutContext>
         await using (run)
         {
             context.Outcome.ClientsTouched = run.TouchesClients;
+            if (context.Request.Fault is not null && context.Request.Targets.Any(PlaybookOrder.IsBackward))
+            {
+                // The rollback of a drill happens under its fault; the world is sane again when it is over.
+                await run.EndDrillAsync(context.Token);
+            }
+
             if (run.WroteToJournal)
             {
                 AuditReport.Append(Path.Combine(run.Surroundings.Platform, "docs", "AUDIT_REPORT.md"), run.Release, run.Journal.Entries, run.JournalStart);
@@ -61,6 +67,7 @@ public sealed class StepLifetime : FrostingTaskLifetime<RolloutContext>
         context.Outcome.Failure ??= failure;
         if (PlaybookOrder.All.Contains(task))
         {
+            context.Outcome.FailedStep ??= task;
             context.Console.StepEnds(interrupted ? "interrupted" : "failed", good: false);
         }
 

@@ -357,6 +357,13 @@ public sealed class RolloutRun : IAsyncDisposable
         }
     }
 
+    /// <summary>Ends the drill's fault.</summary>
+    public Task EndDrillAsync(CancellationToken cancellationToken)
+    {
+        var (api, token) = RequireControl();
+        return Faults.ClearAsync(api, token, cancellationToken);
+    }
+
     /// <summary>A slot's ingress address.</summary>
     /// <exception cref="RolloutException">Its ingress controller has none.</exception>
     public async Task<string> AddressAsync(SlotPlace slot, CancellationToken cancellationToken) =>

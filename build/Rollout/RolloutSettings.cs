@@ -179,6 +179,14 @@ public sealed class RolloutSettings
     public IReadOnlyList<string> List(string key) =>
         this[key]?.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries) ?? [];
 
+    /// <summary>The command that runs a target with the same environment and release.</summary>
+    public string CommandFor(string target)
+    {
+        var environment = Environment == RolloutEnvironment.Embedded ? string.Empty : $" --environment={Environment.ToString().ToLowerInvariant()}";
+        var release = Release is { } tag ? $" --release={tag}" : string.Empty;
+        return $"./build.sh --target={target}{environment}{release}";
+    }
+
     public Secret? SecretOrNull(string key) => this[key] is { } value ? new Secret(value) : null;
 
     /// <summary>Resolves and checks everything.</summary>

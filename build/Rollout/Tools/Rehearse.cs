@@ -13,6 +13,13 @@ public sealed class Rehearse : AsyncFrostingTask<RolloutContext>
     public override async Task RunAsync(RolloutContext context)
     {
         var run = await context.OpenAsync();
+        if (context.Request.Fault is { } fault)
+        {
+            throw new RolloutException(
+                $"The drill {fault} did no harm: the rollout of {run.Release} is complete. A drill must end in an automatic rollback.",
+                $"Take a fault that the watch or a step notices; the rollout itself is taken back with {context.CommandFor(nameof(Rollback))}");
+        }
+
         var report = await run.WritersAsync(context.Token);
         var rows = new List<IReadOnlyList<string>>
         {

@@ -137,10 +137,10 @@ public sealed class AdminPlatformTests
         string password = "correct horse",
         string? code = null,
         string ip = "127.0.0.1") => new()
-    {
-        ["email"] = email,
-        ["password"] = password,
-        ["mfa_code"] = code ?? AdministratorStore.Code(Secret, stand.Time.GetUtcNow()),
-        ["ip_address"] = ip,
-    };
+        {
+            ["email"] = email,
+            ["password"] = password,
+            ["mfa_code"] = code ?? AdministratorStore.Code(Secret, stand.Time.GetUtcNow()),
+            ["ip_address"] = ip,
+        };
 }

@@ -45,27 +45,27 @@ internal sealed class RiskService(Pod pod) : AetherService(pod)
     /// <summary>A body for <c>/risk/validate</c>: the order stands inside the policy decision it came from.</summary>
     public static JsonObject RequestFor(
         string account, string orderId, string instrument, string side, JsonNode quantity, JsonNode price) => new()
-    {
-        ["account_id"] = account,
-        ["intent"] = new JsonObject
         {
-            ["policy_decision"] = new JsonObject
+            ["account_id"] = account,
+            ["intent"] = new JsonObject
             {
-                ["request"] = new JsonObject
+                ["policy_decision"] = new JsonObject
                 {
-                    ["account_id"] = account,
-                    ["order_id"] = orderId,
-                    ["instrument"] = instrument,
-                    ["side"] = side.ToUpperInvariant(),
-                    ["quantity"] = quantity,
-                    ["price"] = price,
-                    ["fee"] = Fee(),
+                    ["request"] = new JsonObject
+                    {
+                        ["account_id"] = account,
+                        ["order_id"] = orderId,
+                        ["instrument"] = instrument,
+                        ["side"] = side.ToUpperInvariant(),
+                        ["quantity"] = quantity,
+                        ["price"] = price,
+                        ["fee"] = Fee(),
+                    },
                 },
+                ["metrics"] = new JsonObject(),
             },
-            ["metrics"] = new JsonObject(),
-        },
-        ["portfolio_state"] = new JsonObject { ["nav"] = 1_000_000, ["loss_to_date"] = 0, ["fee_to_date"] = 0 },
-    };
+            ["portfolio_state"] = new JsonObject { ["nav"] = 1_000_000, ["loss_to_date"] = 0, ["fee_to_date"] = 0 },
+        };
 
     public override void Map(RouteTable routes) => routes.Post("/risk/validate", Request, ValidateAsync);
 

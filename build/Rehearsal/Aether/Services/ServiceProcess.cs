@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Http;
@@ -102,7 +103,9 @@ internal sealed class ServiceProcess
 
     private static async Task WriteAsync(HttpContext context, Answer answer)
     {
-        var bytes = answer.Text is { } text ? System.Text.Encoding.UTF8.GetBytes(text) : JsonSerializer.SerializeToUtf8Bytes(answer.Body, Answer.Plainly);
+        var bytes = answer.Text is { } text
+            ? Encoding.UTF8.GetBytes(text)
+            : JsonSerializer.SerializeToUtf8Bytes(answer.Body, Answer.Plainly);
         context.Response.StatusCode = answer.Status;
         context.Response.ContentType = answer.ContentType;
         context.Response.ContentLength = bytes.Length;
