@@ -19,6 +19,8 @@ public sealed record HelmRevision(int Number, string Status);
 /// </summary>
 public sealed class KubernetesCluster : IAsyncDisposable
 {
+    private const string NotListening = "kubectl proxy does not listen yet";
+
     private readonly Process _proxy;
     private readonly DirectoryInfo _directory;
     private readonly SocketsHttpHandler _handler;
@@ -58,7 +60,7 @@ public sealed class KubernetesCluster : IAsyncDisposable
 
         var proxy = Process.Start(start)!;
         var said = new StringBuilder();
-        proxy.ErrorDataReceived += (_, line) => said.AppendLine(line.Data);
+        proxy.ErrorDataReceived += (_, line) => said.Append(line.Data).Append(line.Data is null ? string.Empty : "\n");
         proxy.OutputDataReceived += (_, _) => { };
         proxy.BeginErrorReadLine();
         proxy.BeginOutputReadLine();
@@ -84,28 +86,21 @@ public sealed class KubernetesCluster : IAsyncDisposable
         var cluster = new KubernetesCluster(proxy, directory, handler);
         try
         {
-            await Waiting.UntilAsync(
+            var problem = await Waiting.UntilAsync(
                 "kubectl proxy",
-                _ => Task.FromResult(File.Exists(socket) || proxy.HasExited),
-                there => there,
-                _ => said.ToString().Trim(),
+                async token => proxy.HasExited ? said.ToString().Trim() : await cluster.ProblemAsync(token),
+                seen => seen != NotListening || proxy.HasExited,
+                seen => seen ?? string.Empty,
                 TimeSpan.FromSeconds(15),
                 TimeSpan.FromMilliseconds(10),
                 time,
                 progress,
                 cancellationToken);
-            using var answer = await cluster.Http.GetAsync(new Uri("/version", UriKind.Relative), cancellationToken);
-            if (!answer.IsSuccessStatusCode)
-            {
-                throw Unreachable(context, kubeconfig, $"it answered {(int)answer.StatusCode} to GET /version");
-            }
-
-            return cluster;
-        }
-        catch (Exception exception) when (exception is HttpRequestException or RolloutException && !cancellationToken.IsCancellationRequested)
-        {
-            await cluster.DisposeAsync();
-            throw Unreachable(context, kubeconfig, said.Length > 0 ? said.ToString().Trim() : exception.Message);
+            return problem is null
+                ? cluster
+                : throw new RolloutException(
+                    $"The cluster ({(context is null ? "current context" : $"context {context}")}{(kubeconfig is null ? string.Empty : $" of {kubeconfig}")}) does not answer: {problem}{(said.Length == 0 || problem == said.ToString().Trim() ? string.Empty : $" ({said.ToString().Trim()})")}",
+                    $"Try: kubectl{(context is null ? string.Empty : $" --context={context}")} version");
         }
         catch
         {
@@ -232,12 +227,26 @@ public sealed class KubernetesCluster : IAsyncDisposable
         _directory.Delete(recursive: true);
     }
 
+    // The socket's file is there before anybody listens behind it.
+    private async Task<string?> ProblemAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            using var answer = await Http.GetAsync(new Uri("/version", UriKind.Relative), cancellationToken);
+            return answer.IsSuccessStatusCode ? null : $"{(int)answer.StatusCode} to GET /version";
+        }
+        catch (HttpRequestException exception) when (exception.InnerException is SocketException)
+        {
+            return NotListening;
+        }
+        catch (HttpRequestException exception)
+        {
+            return exception.Message;
+        }
+    }
+
     // Names of ConfigMaps are lower case; a tag may not be.
     private static string JournalName(string release) => "rollout-" + release.ToLowerInvariant().Replace('_', '-');
-
-    private static RolloutException Unreachable(string? context, string? kubeconfig, string why) => new(
-        $"The cluster ({(context is null ? "current context" : $"context {context}")}{(kubeconfig is null ? string.Empty : $" of {kubeconfig}")}) does not answer: {why}",
-        $"Try: kubectl{(context is null ? string.Empty : $" --context={context}")} version");
 
     private static async Task<JsonNode?> ReadAsync(HttpResponseMessage answer, CancellationToken cancellationToken)
     {

@@ -23,9 +23,10 @@ public sealed class RefreshAggregates : PlaybookStep
         var now = await run.Database.AggregateFreshnessAsync(cancellationToken);
         var stale = now.Where(n => before[n.View]?.GetValue<string>() is { } old
             && (n.Newest is null || n.Newest < DateTimeOffset.Parse(old, System.Globalization.CultureInfo.InvariantCulture))).Select(n => n.View).ToList();
+        stale.AddRange(before.Where(b => b.Value is not null && now.All(n => n.View != b.Key)).Select(b => b.Key));
         if (stale.Count > 0)
         {
-            throw new RolloutException($"The newest bucket of {string.Join(", ", stale)} is older than before the switch.", "Look at the refresh logs in the step's evidence.");
+            throw new RolloutException($"{string.Join(", ", stale)}: the newest bucket is older than before the switch, or the view is gone.", "Look at the refresh logs in the step's evidence.");
         }
 
         run.Console.Note(now.Count == 0 ? "not applicable: there is no aggregate" : $"newest buckets: {string.Join(", ", now.Select(n => $"{n.View} {n.Newest:u}"))}");

@@ -56,7 +56,14 @@ public sealed class AuditGovernance : PlaybookStep
     }
 
     private static Task<IReadOnlyList<Database.GovernanceEvent>> EventsAsync(RolloutRun run, CancellationToken cancellationToken) =>
-        run.Database.GovernanceEventsAsync(run.Journal.Last(nameof(FreezeWrites), JournalEvent.Started)!.Time, run.Time.GetUtcNow(), cancellationToken);
+        run.Database.GovernanceEventsAsync(FreezeBegan(run), run.Time.GetUtcNow(), cancellationToken);
+
+    // The first attempt of the freeze counts: a second one finds the fences set and writes no event.
+    private static DateTimeOffset FreezeBegan(RolloutRun run)
+    {
+        var undone = run.Journal.Last(nameof(FreezeWrites), JournalEvent.Undone)?.Sequence ?? 0;
+        return run.Journal.Entries.First(e => e.Sequence > undone && e is { Step: nameof(FreezeWrites), Event: JournalEvent.Started }).Time;
+    }
 
     // A reconciliation, not a stimulation: a kill switch has no release, so only events that happened are looked for (platform contract, 4.4).
     private static IEnumerable<string> Unwitnessed(IReadOnlyList<Database.GovernanceEvent> events, string happened, string audited) =>

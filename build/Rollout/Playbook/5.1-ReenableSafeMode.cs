@@ -50,7 +50,7 @@ public sealed class ReenableSafeMode : PlaybookStep
 
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
     {
-        if (run.Journal.Last(Name, JournalEvent.Intent, "stop-oms") is not null)
+        if (run.Journal.Last(Name, JournalEvent.Intent, "stop-oms")?.Sequence > run.Journal.Last(Name, JournalEvent.Started)?.Sequence)
         {
             await Waiting.UntilAsync(
                 $"the OMS of {run.Candidate.Name} to be gone",

@@ -8,14 +8,14 @@ public sealed class RefreshAggregatesTests() : StepTests(nameof(RefreshAggregate
 {
     protected override async Task MisbehaveAsync()
     {
-        await World.SqlAsync("alter materialized view acct_company.events_hourly rename to events_hourly_away; create view acct_company.events_hourly as select 1/0 as bucket");
+        await World.SqlAsync("alter materialized view acct_company.events_hourly rename to events_hourly_away");
         try
         {
             await FailsAsync(ExitCode.Held, "acct_company.events_hourly");
         }
         finally
         {
-            await World.SqlAsync("drop view acct_company.events_hourly; alter materialized view acct_company.events_hourly_away rename to events_hourly");
+            await World.SqlAsync("alter materialized view acct_company.events_hourly_away rename to events_hourly");
         }
     }
 

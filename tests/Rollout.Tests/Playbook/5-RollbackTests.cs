@@ -12,8 +12,18 @@ public sealed class ReenableSafeModeTests() : StepTests(nameof(ReenableSafeMode)
 
     protected override async Task MisbehaveAsync()
     {
+        // A candidate that does not take its fences loses its OMS: a rollback must not depend on the health of what it takes back.
         await World.SetFaultAsync("oms-ignores-simulation", "green");
-        await FailsAsync(ExitCode.Held, "green", "--fence-timeout=5");
+        var stopped = await World.RunAsync($"--target={Step}", "--exclusive", "--fence-timeout=5");
+        Assert.Multiple(() =>
+        {
+            Assert.That(stopped.ExitCode, Is.Zero, stopped.Everything);
+            Assert.That(stopped.Output, Does.Contain("does not take its fences").And.Contain("kubectl scale"), stopped.Everything);
+        });
+        Assert.That(await World.KubectlAsync("get", "pods", "-n", "aether-green", "-l", "app=oms-service", "-o", "name"), Is.Empty);
+        await World.ClearFaultsAsync();
+        await World.KubectlAsync("scale", "deployment/oms-service", "-n", "aether-green", "--replicas=2");
+        await World.KubectlAsync("rollout", "status", "deployment/oms-service", "-n", "aether-green", "--timeout=30s");
     }
 
     protected override async Task SeeAsync(CallResult done)
