@@ -8,9 +8,22 @@ public sealed record CommandLineArguments(IReadOnlyList<string> Targets, IReadOn
 {
     private static readonly Dictionary<string, string> Switches = new(StringComparer.Ordinal)
     {
-        ["description"] = "description", ["descriptions"] = "description", ["showdescription"] = "description", ["showdescriptions"] = "description",
-        ["tree"] = "tree", ["showtree"] = "tree", ["dryrun"] = "dryrun", ["noop"] = "dryrun", ["whatif"] = "dryrun",
-        ["exclusive"] = "exclusive", ["e"] = "exclusive", ["version"] = "version", ["ver"] = "version", ["info"] = "info", ["help"] = "help", ["h"] = "help",
+        ["description"] = "description",
+        ["descriptions"] = "description",
+        ["showdescription"] = "description",
+        ["showdescriptions"] = "description",
+        ["tree"] = "tree",
+        ["showtree"] = "tree",
+        ["dryrun"] = "dryrun",
+        ["noop"] = "dryrun",
+        ["whatif"] = "dryrun",
+        ["exclusive"] = "exclusive",
+        ["e"] = "exclusive",
+        ["version"] = "version",
+        ["ver"] = "version",
+        ["info"] = "info",
+        ["help"] = "help",
+        ["h"] = "help",
     };
 
     private static readonly HashSet<string> OwnSwitches = ["json", "verify", "again"];

@@ -34,6 +34,9 @@ public sealed class ClusterControllers : IAsyncDisposable
     private readonly ControllerContext _context;
     private readonly Kubelet _kubelet;
     private readonly Controller[] _controllers;
+
+    // Those whose statuses count ready pods, each after the ones it counts by.
+    private readonly (Controller Controller, string Group, string Resource)[] _counting;
     private readonly CancellationTokenSource _stop = new();
     private Task _running = Task.CompletedTask;
 
@@ -44,14 +47,18 @@ public sealed class ClusterControllers : IAsyncDisposable
         _time = time;
         _context = new ControllerContext(store, time, new EventRecorder(store, time, options.Node), options.Node, options.Complain);
         _kubelet = new Kubelet(_context, options.Images, options.Directory, options.FirstAddress);
+        _counting =
+        [
+            (new EndpointsController(_context), "", "services"),
+            (new ReplicaSetController(_context), "apps", "replicasets"),
+            (new DeploymentController(_context), "apps", "deployments"),
+            (new StatefulSetController(_context), "apps", "statefulsets"),
+            (new DaemonSetController(_context), "apps", "daemonsets"),
+        ];
         _controllers =
         [
-            new DeploymentController(_context),
-            new ReplicaSetController(_context),
-            new StatefulSetController(_context),
-            new DaemonSetController(_context),
+            .. _counting.Select(counting => counting.Controller),
             new JobController(_context),
-            new EndpointsController(_context),
             new ClaimController(_context),
             new DisruptionController(_context),
             new AutoscalerController(_context),
@@ -62,12 +69,20 @@ public sealed class ClusterControllers : IAsyncDisposable
     /// <summary>Logs and exec, for <see cref="ApiServerOptions.Node"/>.</summary>
     public NodeStreams Node => _kubelet.Streams;
 
-    /// <summary>Registers the node, starts the pods that are in the store and from then on follows its changes.</summary>
+    /// <summary>
+    /// Registers the node, starts the pods that are in the store and from then on follows its changes. When it returns, no stored
+    /// status or Endpoints calls anything ready that ran in an earlier process and has not started again.
+    /// </summary>
     public void Start()
     {
         _kubelet.Prepare();
         _context.Events.Adopt();
         NodeRegistration.Ensure(_store, _time, _options.Node);
+        foreach (var (controller, group, resource) in _counting)
+        {
+            controller.CatchUp(_store.List(group, resource).Select(item => item.Key(group, resource)));
+        }
+
         var loops = _controllers.Select(controller => (Func<CancellationToken, Task>)controller.RunAsync).Append(DispatchAsync);
         _running = Task.WhenAll(loops.Select(loop => Task.Run(() => QuietlyAsync(loop))).ToList());
     }

@@ -41,22 +41,16 @@ internal abstract class Controller(string name, ControllerContext context) : IDi
     {
         while (true)
         {
-            var key = await Queue.TakeAsync(cancellation);
-            try
-            {
-                Reconcile(key);
-                _failures.Remove(key);
-            }
-            catch (ApiException refused) when (refused.Code is 403 or 404 && NamespaceIsGoing(key))
-            {
-                _failures.Remove(key);
-            }
-#pragma warning disable CA1031 // Whatever one object causes must not end the loop for all others; it is reported, not swallowed.
-            catch (Exception failure)
-#pragma warning restore CA1031
-            {
-                Report(key, failure);
-            }
+            Work(await Queue.TakeAsync(cancellation));
+        }
+    }
+
+    /// <summary>Reconciles these keys at once, in the caller's flow; only before <see cref="RunAsync"/>.</summary>
+    public void CatchUp(IEnumerable<ObjectKey> keys)
+    {
+        foreach (var key in keys)
+        {
+            Work(key);
         }
     }
 
@@ -134,6 +128,25 @@ internal abstract class Controller(string name, ControllerContext context) : IDi
                     item["status"] = status.DeepClone();
                 }
             });
+        }
+    }
+
+    private void Work(ObjectKey key)
+    {
+        try
+        {
+            Reconcile(key);
+            _failures.Remove(key);
+        }
+        catch (ApiException refused) when (refused.Code is 403 or 404 && NamespaceIsGoing(key))
+        {
+            _failures.Remove(key);
+        }
+#pragma warning disable CA1031 // Whatever one object causes must not end the loop for all others; it is reported, not swallowed.
+        catch (Exception failure)
+#pragma warning restore CA1031
+        {
+            Report(key, failure);
         }
     }
 

@@ -23,7 +23,8 @@ public sealed class S3Bucket(S3Location location, TimeProvider time) : IComplian
     private static readonly string EmptySha256 = Convert.ToHexStringLower(SHA256.HashData([]));
 
     private readonly HttpClient _http = new(
-        new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false }) { Timeout = TimeSpan.FromMinutes(10) };
+        new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false })
+    { Timeout = TimeSpan.FromMinutes(10) };
     private TimeSpan _skew;
 
     public async Task<bool> PutAsync(string key, string file, string sha256, CancellationToken cancellationToken)

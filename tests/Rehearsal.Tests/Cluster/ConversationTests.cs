@@ -179,6 +179,18 @@ public sealed class ConversationTests
         422,
         "details.causes.1.field=spec.containers")]
     [TestCase(
+        "POST",
+        "/apis/apps/v1/namespaces/test/statefulsets",
+        """{"metadata":{"name":"db"},"spec":{"serviceName":"db","selector":{"matchLabels":{"app":"db"}},"template":{"metadata":{"labels":{"app":"db"}},"spec":{"containers":[{"name":"db","image":"x:1","volumeMounts":[{"name":"data","mountPath":"/data"}]}]}},"volumeClaimTemplates":[{"metadata":{"name":"data"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}]}}""",
+        201,
+        "spec.template.spec.containers.0.volumeMounts.0.name=data")]
+    [TestCase(
+        "POST",
+        "/apis/apps/v1/namespaces/test/statefulsets",
+        """{"metadata":{"name":"x"},"spec":{"serviceName":"x","selector":{"matchLabels":{"app":"x"}},"template":{"metadata":{"labels":{"app":"x"}},"spec":{"containers":[{"name":"x","image":"x:1","volumeMounts":[{"name":"other","mountPath":"/data"}]}]}},"volumeClaimTemplates":[{"metadata":{"name":"data"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}]}}""",
+        422,
+        "message=StatefulSet.apps \"x\" is invalid: spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"other\"")]
+    [TestCase(
         "DELETE",
         "/api/v1/namespaces/default",
         null,

@@ -351,6 +351,34 @@ public sealed class PodTests
     }
 
     [Test]
+    public async Task Nothing_is_called_ready_after_a_restart_before_it_has_started_again()
+    {
+        await using var cluster = ClusterUnderTest.Start();
+        cluster.Create(Manifests.Service("web", "web"));
+        cluster.Create(Manifests.Deployment("web", 2));
+        await cluster.UntilAsync("deployments", "web", "rolled out", item => item.IsRolledOut());
+        await cluster.UntilAsync("endpoints", "web", "has both", item => Addresses(item, "addresses") == 2);
+        var go = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        cluster.Behaviour["test/web:1"] = _ => go.Task;
+
+        await cluster.RestartAsync();
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(cluster.List("pods").Select(pod => pod.Condition("Ready")), Is.All.EqualTo("False ContainersNotReady"));
+            Assert.That(Addresses(cluster.Get("endpoints", "web")!, "addresses"), Is.Zero);
+            Assert.That(Addresses(cluster.Get("endpoints", "web")!, "notReadyAddresses"), Is.EqualTo(2));
+            Assert.That(cluster.Get("deployments", "web")!.Count("readyReplicas"), Is.Zero);
+            Assert.That(cluster.Get("deployments", "web")!.Count("unavailableReplicas"), Is.EqualTo(2));
+        });
+        go.SetResult();
+        await cluster.UntilAsync("deployments", "web", "rolled out again", item => item.IsRolledOut());
+        await cluster.UntilAsync("endpoints", "web", "has both again", item => Addresses(item, "addresses") == 2);
+
+        static int Addresses(JsonObject endpoints, string list) => endpoints["subsets"]?[0]?[list]?.AsArray().Count ?? 0;
+    }
+
+    [Test]
     public async Task Pod_that_may_not_restart_has_failed_when_the_process_died_under_it()
     {
         await using var cluster = ClusterUnderTest.Start();

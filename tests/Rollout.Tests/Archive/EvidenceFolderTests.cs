@@ -100,7 +100,8 @@ public sealed class EvidenceFolderTests
 
         using var check = Process.Start(
             new ProcessStartInfo(
-                "sha256sum", ["-c", "SHA256SUMS"]) { WorkingDirectory = Folder.Directory, RedirectStandardOutput = true })!;
+                "sha256sum", ["-c", "SHA256SUMS"])
+            { WorkingDirectory = Folder.Directory, RedirectStandardOutput = true })!;
         Assert.That(await check.StandardOutput.ReadToEndAsync(), Is.EqualTo("S/sub/a: OK\n"));
     }
 

@@ -124,7 +124,8 @@ internal static class PostgresServer
     {
         using var process = Process.Start(
             new ProcessStartInfo(
-                line[0], line[1..]) { RedirectStandardError = true, RedirectStandardOutput = true, WorkingDirectory = "/" })!;
+                line[0], line[1..])
+            { RedirectStandardError = true, RedirectStandardOutput = true, WorkingDirectory = "/" })!;
         var output = process.StandardOutput.ReadToEndAsync();
         var error = await process.StandardError.ReadToEndAsync();
         await process.WaitForExitAsync();

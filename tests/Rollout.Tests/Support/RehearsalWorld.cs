@@ -161,6 +161,15 @@ public sealed class RehearsalWorld
         await command.ExecuteNonQueryAsync();
     }
 
+    /// <summary>Calls the program where no world is wanted; its files would go into the folder.</summary>
+    public static Task<CallResult> CallOnceAsync(string folder, string[] arguments, IReadOnlyDictionary<string, string>? variables = null) =>
+        StartProcessAsync(
+            Program(),
+            arguments is [] or ["--tree" or "--description" or "--version"] ? arguments : [.. arguments, $"--directory={Path.Combine(folder, "world")}", $"--artifacts={Path.Combine(folder, "artifacts")}"],
+            Repository.Root,
+            null,
+            variables);
+
     private static string ToolPath(string name)
     {
         var folders = new[] { Environment.GetEnvironmentVariable("ROLLOUT_TOOLS") }.Concat((Environment.GetEnvironmentVariable("PATH") ?? string.Empty).Split(Path.PathSeparator));
@@ -175,14 +184,19 @@ public sealed class RehearsalWorld
 
     private static Task<CallResult> CallAsync(string folder, string[] arguments, string? interruptWhen)
     {
-        // …/tests/Rollout.Tests/bin/CONFIGURATION/net10.0/ → …/build/Rollout/bin/CONFIGURATION/net10.0/
-        var here = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
-        var program = Repository.PathOf("build", "Rollout", "bin", here.Parent!.Name, here.Name, "Rollout");
         return StartProcessAsync(
-            program, [.. arguments, $"--directory={Path.Combine(folder, "world")}", $"--artifacts={Path.Combine(folder, "artifacts")}"], Repository.Root, interruptWhen);
+            Program(), [.. arguments, $"--directory={Path.Combine(folder, "world")}", $"--artifacts={Path.Combine(folder, "artifacts")}"], Repository.Root, interruptWhen);
     }
 
-    private static async Task<CallResult> StartProcessAsync(string program, string[] arguments, string workingDirectory, string? interruptWhen)
+    // …/tests/Rollout.Tests/bin/CONFIGURATION/net10.0/ → …/build/Rollout/bin/CONFIGURATION/net10.0/
+    private static string Program()
+    {
+        var here = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
+        return Repository.PathOf("build", "Rollout", "bin", here.Parent!.Name, here.Name, "Rollout");
+    }
+
+    private static async Task<CallResult> StartProcessAsync(
+        string program, string[] arguments, string workingDirectory, string? interruptWhen, IReadOnlyDictionary<string, string>? variables = null)
     {
         var start = new ProcessStartInfo(program)
         {
@@ -199,6 +213,11 @@ public sealed class RehearsalWorld
         foreach (var variable in start.Environment.Keys.Where(k => k.StartsWith("GITHUB_", StringComparison.Ordinal)).ToList())
         {
             start.Environment.Remove(variable);
+        }
+
+        foreach (var (name, value) in variables ?? new Dictionary<string, string>())
+        {
+            start.Environment[name] = value;
         }
 
         using var process = Process.Start(start)!;

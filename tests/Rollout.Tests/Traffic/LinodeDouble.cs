@@ -3,10 +3,10 @@ using System.Net;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http;
-using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
@@ -87,8 +87,13 @@ internal sealed class LinodeDouble : IAsyncDisposable
         {
             _records.Add((zone, new JsonObject
             {
-                ["id"] = ++_nextId, ["type"] = type, ["name"] = name, ["target"] = target,
-                ["ttl_sec"] = ttl, ["priority"] = 0, ["tag"] = null,
+                ["id"] = ++_nextId,
+                ["type"] = type,
+                ["name"] = name,
+                ["target"] = target,
+                ["ttl_sec"] = ttl,
+                ["priority"] = 0,
+                ["tag"] = null,
             }));
             return _nextId;
         }

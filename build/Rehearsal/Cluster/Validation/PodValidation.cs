@@ -17,13 +17,14 @@ internal static class PodValidation
         "failureThreshold",
     ];
 
-    public static void Template(JsonObject template, string path, Problems problems)
+    /// <param name="claims">Volumes that pods get besides those of the template: a StatefulSet's claims.</param>
+    public static void Template(JsonObject template, string path, Problems problems, IEnumerable<string>? claims = null)
     {
         MetadataValidation.Labels(template.At("metadata"), path + "metadata.", problems);
-        Spec(template.Child("spec"), path + "spec.", problems);
+        Spec(template.Child("spec"), path + "spec.", problems, claims);
     }
 
-    public static void Spec(JsonObject spec, string path, Problems problems)
+    public static void Spec(JsonObject spec, string path, Problems problems, IEnumerable<string>? claims = null)
     {
         var volumes = new HashSet<string>(StringComparer.Ordinal);
         var index = 0;
@@ -37,6 +38,8 @@ internal static class PodValidation
             }
         }
 
+        // A claim takes the place of a volume of the same name, so the two are no duplicates.
+        volumes.UnionWith(claims ?? []);
         if (spec.List("containers").Count == 0)
         {
             problems.Required(path + "containers");

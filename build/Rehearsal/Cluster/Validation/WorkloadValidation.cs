@@ -59,7 +59,8 @@ internal static class WorkloadValidation
         problems.NotNegative(spec, "revisionHistoryLimit", "spec.");
         var template = spec["template"] as JsonObject ?? [];
         Selector(spec, template, problems);
-        PodValidation.Template((JsonObject)template.DeepClone(), "spec.template.", problems);
+        var claims = spec.Objects("volumeClaimTemplates").Select(claim => claim.At("metadata").Text("name")).OfType<string>();
+        PodValidation.Template((JsonObject)template.DeepClone(), "spec.template.", problems, claims);
         if (template.At("spec").Text("restartPolicy") is { } policy and not "Always")
         {
             problems.Unsupported("spec.template.spec.restartPolicy", policy, "Always");

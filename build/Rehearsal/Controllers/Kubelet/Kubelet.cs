@@ -24,11 +24,20 @@ internal sealed class Kubelet : IAsyncDisposable
 
     public NodeStreams Streams { get; }
 
-    /// <summary>Makes the node's directory, and removes what pods left there that are no more.</summary>
+    /// <summary>
+    /// Makes the node's directory, removes what pods left there that are no more, and says of those that are ready that they are not:
+    /// their containers ended with the process before.
+    /// </summary>
     public void Prepare()
     {
         PodVolumes.CreatePrivate(_node.Directory);
-        var alive = _context.Store.List("", "pods").Select(pod => pod.Uid()).ToHashSet(StringComparer.Ordinal);
+        var stored = _context.Store.List("", "pods");
+        foreach (var pod in stored.Where(pod => pod.Text("spec", "nodeName") == _context.Node && PodCounts.IsReady(pod)))
+        {
+            _context.Store.Update(PodCounts.KeyOf(pod), item => PodStatus.TakeReadiness(item, _context.Now));
+        }
+
+        var alive = stored.Select(pod => pod.Uid()).ToHashSet(StringComparer.Ordinal);
         var pods = Path.Combine(_node.Directory, "pods");
         PodVolumes.CreatePrivate(pods);
         foreach (var left in Directory.EnumerateDirectories(pods).Where(path => !alive.Contains(Path.GetFileName(path))).ToList())

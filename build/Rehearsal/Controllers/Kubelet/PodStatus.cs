@@ -84,6 +84,20 @@ internal static class PodStatus
         status["containerStatuses"] = new JsonArray(main.Select(container => container.ToJson()).ToArray());
     }
 
+    /// <summary>Nothing in the pod is ready; what its containers do is told when they are looked at.</summary>
+    public static void TakeReadiness(JsonObject pod, DateTimeOffset now)
+    {
+        var status = pod.Child("status");
+        foreach (var container in status.Items("containerStatuses"))
+        {
+            container["ready"] = false;
+        }
+
+        var names = string.Join(' ', status.Items("containerStatuses").Select(container => container.Text("name")));
+        Set(status, "Ready", false, "ContainersNotReady", $"containers with unready status: [{names}]", now);
+        Set(status, "ContainersReady", false, "ContainersNotReady", $"containers with unready status: [{names}]", now);
+    }
+
     private static string Names(IEnumerable<ContainerSnapshot> containers) =>
         string.Join(' ', containers.Select(container => container.Name));
 

@@ -1,0 +1,152 @@
+using System.Text.Json.Nodes;
+using Rollout.Tests.Support;
+
+namespace Rollout.Tests.Scenarios;
+
+/// <summary>Whole rollouts as people run them, one after another in one world: forth, looked at, back the other way, and drills.</summary>
+[NonParallelizable, Order(90)]
+public sealed class RehearsalScenarios
+{
+    private RehearsalWorld _world = null!;
+
+    [OneTimeSetUp]
+    public async Task Begin()
+    {
+        // The tour's world ends first: two worlds on two cores only slow one another.
+        await RehearsalWorld.StopSharedAsync();
+        _world = await RehearsalWorld.StartAsync();
+    }
+
+    [OneTimeTearDown]
+    public Task End() => _world.StopAsync();
+
+    [Test, Order(1)]
+    public async Task Rehearse_moves_everything_to_green_and_no_two_slots_ever_send()
+    {
+        var rehearsed = await _world.CallAsync("--target=Rehearse");
+        Assert.That(rehearsed.ExitCode, Is.Zero, () => rehearsed.Everything);
+        Assert.That(await _world.HostsBySlotAsync(), Is.EqualTo(new Dictionary<string, int> { ["green"] = 18 }));
+        var slots = (await _world.OrdersAsync()).Select(o => o.Slot).ToList();
+        Assert.That(slots[0], Is.EqualTo("blue"));
+        Assert.That(slots.SkipWhile(s => s == "blue").ToList(), Is.Not.Empty.And.All.EqualTo("green"), "never two writers");
+        Assert.That(rehearsed.Output, Does.Match(@"freeze window, blue to green\s+\d+ ms"));
+    }
+
+    [Test, Order(2)]
+    public async Task Nothing_that_is_secret_was_printed_or_kept()
+    {
+        var world = JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(_world.Folder, "world", "world.json")))!;
+        var secrets = new[]
+        {
+            world["dns"]!["token"], world["github"]!["token"], world["registry"]!["token"], world["control"]!["token"],
+            world["slots"]!["blue"]!["session"], world["slots"]!["green"]!["session"], world["database"]!["dsn"],
+        }.Select(s => s!.GetValue<string>()).Append(new Uri(world["database"]!["dsn"]!.GetValue<string>()).UserInfo.Split(':')[^1]);
+        var kept = Directory.EnumerateFiles(Path.Combine(_world.Folder, "artifacts"), "*", SearchOption.AllDirectories).ToList();
+        Assert.That(kept, Has.Count.GreaterThan(80));
+        Assert.Multiple(() =>
+        {
+            foreach (var file in kept)
+            {
+                var text = File.ReadAllText(file);
+                foreach (var secret in secrets)
+                {
+                    Assert.That(text, Does.Not.Contain(secret), Path.GetFileName(file));
+                }
+            }
+        });
+    }
+
+    [Test, Order(3)]
+    public async Task The_timeline_is_in_the_platforms_audit_report()
+    {
+        var report = await File.ReadAllTextAsync(Path.Combine(_world.Platform, "docs", "AUDIT_REPORT.md"));
+        Assert.That(report, Does.Contain("### Rollout of v2026.11.1").And.Contain("| ReenableTrading | done | freeze window"));
+    }
+
+    [Test, Order(4)]
+    public async Task Status_finds_no_drift_and_Plan_has_nothing_left()
+    {
+        var status = await _world.CallAsync("--target=Status", "--json");
+        Assert.That(status.ExitCode, Is.Zero, () => status.Everything);
+        var json = JsonNode.Parse(status.Output.Split('\n').First(l => l.StartsWith('{')))!;
+        Assert.Multiple(() =>
+        {
+            Assert.That(json["dns"]!.GetValue<string>(), Is.EqualTo("green"));
+            Assert.That(json["frozenSince"], Is.Null);
+            Assert.That(json["done"]!.AsArray(), Has.Count.EqualTo(16));
+            Assert.That(json["next"]!.GetValue<string>(), Does.Contain("--target=Rollback"));
+        });
+    }
+
+    [Test, Order(5)]
+    public async Task A_failing_Status_undoes_nothing()
+    {
+        await _world.SetFaultAsync("linode-down");
+        var status = await _world.CallAsync("--target=Status");
+        await _world.ClearFaultsAsync();
+        Assert.That(status.ExitCode, Is.EqualTo((int)ExitCode.Failed), () => status.Everything);
+        Assert.That(status.Output, Does.Not.Contain("rolling back"));
+        Assert.That(await _world.HostsBySlotAsync(), Is.EqualTo(new Dictionary<string, int> { ["green"] = 18 }));
+    }
+
+    [Test, Order(6)]
+    public async Task Rollback_of_a_finished_rollout_brings_hosts_and_trading_back_to_blue()
+    {
+        var back = await _world.CallAsync("--target=Rollback");
+        Assert.That(back.ExitCode, Is.Zero, () => back.Everything);
+        Assert.That(await _world.HostsBySlotAsync(), Is.EqualTo(new Dictionary<string, int> { ["blue"] = 18 }));
+        var slots = (await _world.OrdersAsync()).Select(o => o.Slot).ToList();
+        var handovers = slots.Zip(slots.Skip(1)).Where(p => p.First != p.Second).ToList();
+        Assert.That(handovers, Is.EqualTo(new[] { ("blue", "green"), ("green", "blue") }));
+    }
+
+    [Test, Order(7)]
+    public async Task A_release_that_was_rolled_back_goes_forward_only_when_told()
+    {
+        var again = await _world.CallAsync("--target=Switch", "--release=v2026.11.1");
+        Assert.That(again.ExitCode, Is.EqualTo((int)ExitCode.Refused), () => again.Everything);
+        Assert.That(again.Error, Does.Contain("--again"));
+    }
+
+    [Test, Order(8)]
+    public async Task The_next_rollouts_go_forth_and_then_the_other_way()
+    {
+        var forth = await _world.CallAsync("--target=Rollout", "--release=v2026.11.2");
+        Assert.That(forth.ExitCode, Is.Zero, () => forth.Everything);
+        var other = await _world.CallAsync("--target=Rehearse");
+        Assert.That(other.ExitCode, Is.Zero, () => other.Everything);
+        Assert.That(other.Output, Does.Contain("live         green").And.Contain("hosts                          18 on blue"));
+        Assert.That(await _world.HostsBySlotAsync(), Is.EqualTo(new Dictionary<string, int> { ["blue"] = 18 }));
+    }
+
+    [Test, Order(9)]
+    public async Task A_drill_ends_in_an_automatic_rollback()
+    {
+        var before = await _world.OrdersAsync();
+        var drill = await _world.CallAsync("--target=Rehearse", "--fault=linode-refuse-record=12");
+        Assert.That(drill.ExitCode, Is.Zero, () => drill.Everything);
+        Assert.That(drill.Output, Does.Contain("clients were touched: rolling back").And.Contain("ended as it must"));
+        Assert.That(await _world.HostsBySlotAsync(), Is.EqualTo(new Dictionary<string, int> { ["blue"] = 18 }));
+        Assert.That((await _world.OrdersAsync(before[^1].Sequence)).Select(o => o.Slot).Distinct(), Is.EqualTo(new[] { "blue" }), "the candidate never traded, and live trades again");
+    }
+
+    [Test, Order(10)]
+    public async Task Without_a_drill_the_same_failure_ends_with_3()
+    {
+        await _world.SetFaultAsync("linode-refuse-record", "5");
+        var failed = await _world.CallAsync("--target=Switch", "--release=v2026.11.6");
+        await _world.ClearFaultsAsync();
+        Assert.That(failed.ExitCode, Is.EqualTo((int)ExitCode.RolledBack), () => failed.Everything);
+        Assert.That(failed.Error, Does.Contain("live serves and trades again"));
+        Assert.That((await _world.OrdersAsync())[^1].Slot, Is.EqualTo("blue"));
+    }
+
+    [Test, Order(11)]
+    public async Task Retire_removes_the_idle_slot_and_only_that()
+    {
+        var retired = await _world.CallAsync("--target=Retire", "--release=v2026.11.6");
+        Assert.That(retired.ExitCode, Is.Zero, () => retired.Everything);
+        var namespaces = await _world.KubectlAsync("get", "namespaces", "-o", "name");
+        Assert.That(namespaces, Does.Contain("aether-blue").And.Not.Contain("aether-green"));
+    }
+}
