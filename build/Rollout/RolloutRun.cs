@@ -152,7 +152,7 @@ public sealed class RolloutRun : IAsyncDisposable
         var cluster = await KubernetesCluster.ConnectAsync(kubectl, surroundings.Kubeconfig, surroundings.Context, context.Time, progress, token);
         try
         {
-            var deployment = new SlotDeployment(context, kubectl, helm, surroundings.Kubeconfig, surroundings.Context);
+            var deployment = new SlotDeployment(context, kubectl, helm, surroundings.Kubeconfig, surroundings.Context, () => (context.ProcessRunner as EchoingProcessRunner)?.LastComplaint ?? string.Empty);
             var @namespace = settings["Cluster.JournalNamespace"]!;
             var release = settings.Release ?? await NextReleaseAsync(context, surroundings, cluster, @namespace);
             var journal = new RolloutJournal(
@@ -253,13 +253,17 @@ public sealed class RolloutRun : IAsyncDisposable
     };
 
     /// <summary><c>helm upgrade --install</c> of the candidate with these values.</summary>
-    public async Task UpgradeCandidateAsync(ChartValues values, string what, CancellationToken cancellationToken) => await Deployment.UpgradeAsync(
-        Settings["Chart.ReleaseName"]!,
-        ChartFolder,
-        Candidate.Namespace,
-        await ValuesAsync(Candidate, values, "candidate", cancellationToken),
-        $"{Release}: {what}",
-        Settings.Duration("Chart.Timeout"));
+    public async Task UpgradeCandidateAsync(ChartValues values, string what, CancellationToken cancellationToken)
+    {
+        await AwaitPendingHelmAsync(cancellationToken);
+        await Deployment.UpgradeAsync(
+            Settings["Chart.ReleaseName"]!,
+            ChartFolder,
+            Candidate.Namespace,
+            await ValuesAsync(Candidate, values, "candidate", cancellationToken),
+            $"{Release}: {what}",
+            Settings.Duration("Chart.Timeout"));
+    }
 
     /// <summary>A fact that a finished step left in its <c>done</c> entry; null where it left none.</summary>
     public JsonNode? Fact(string step, string name) => Journal.Last(step, JournalEvent.Done)?.Data?[name];
@@ -432,6 +436,37 @@ public sealed class RolloutRun : IAsyncDisposable
 
     private (Uri Api, Secret Token) RequireControl() => Surroundings.Control
         ?? throw new RolloutException($"Rehearse wants a rehearsal's world; {Settings.Environment} has none.", "Nothing was touched.", ExitCode.BadSettings);
+
+    // A run that was killed leaves its helm working, and a helm that was killed leaves its revision pending. The first ends by itself within its
+    // time limit; after that only the second is left, and its revision's Secret bars every further upgrade.
+    private async Task AwaitPendingHelmAsync(CancellationToken cancellationToken)
+    {
+        var name = Settings["Chart.ReleaseName"]!;
+        var last = await Cluster.HelmRevisionAsync(Candidate.Namespace, name, cancellationToken);
+        if (last is not { IsPending: true })
+        {
+            return;
+        }
+
+        Console.Warning($"revision {last.Number} of {name} in {Candidate.Namespace} is {last.Status} since {last.Begun:HH:mm:ss} UTC: an earlier run was killed");
+        var limit = Settings.Duration("Chart.Timeout") + TimeSpan.FromSeconds(5);
+        last = await Waiting.UntilAsync(
+            "that helm to end",
+            token => Cluster.HelmRevisionAsync(Candidate.Namespace, name, token),
+            seen => seen is not { IsPending: true } || Time.GetUtcNow() - seen.Begun > limit,
+            seen => seen?.Status ?? "gone",
+            limit + TimeSpan.FromSeconds(5),
+            TimeSpan.FromMilliseconds(250),
+            Time,
+            Console.Progress,
+            cancellationToken);
+        if (last is { IsPending: true })
+        {
+            await Journal.AppendAsync("Rollout", JournalEvent.Intent, "helm-pending", new JsonObject { ["secret"] = last.Secret, ["before"] = last.Status }, cancellationToken);
+            await Cluster.DeleteAsync($"/api/v1/namespaces/{Candidate.Namespace}/secrets/{last.Secret}", cancellationToken);
+            Console.Note($"its time is up: {last.Secret} is removed, and the upgrade applies everything again");
+        }
+    }
 
     private static async Task<string> NextReleaseAsync(RolloutContext context, Surroundings surroundings, KubernetesCluster cluster, string @namespace)
     {

@@ -11,7 +11,13 @@ namespace Rollout.Cluster;
 
 /// <summary>A Helm release's revision.</summary>
 /// <param name="Status"><c>deployed</c>, <c>failed</c>, <c>pending-install</c>, …</param>
-public sealed record HelmRevision(int Number, string Status);
+/// <param name="Begun">When helm began it.</param>
+/// <param name="Secret">The Secret that helm keeps it in.</param>
+public sealed record HelmRevision(int Number, string Status, DateTimeOffset Begun, string Secret)
+{
+    /// <summary>Whether helm is at work on it, or was killed while it was.</summary>
+    public bool IsPending => Status.StartsWith("pending-", StringComparison.Ordinal);
+}
 
 /// <summary>
 /// The cluster as the rollout reads it: one <c>kubectl proxy</c> on a Unix socket in a private directory serves the whole run, so that
@@ -19,6 +25,9 @@ public sealed record HelmRevision(int Number, string Status);
 /// </summary>
 public sealed class KubernetesCluster : IAsyncDisposable
 {
+    // Our end of the pipe closes when this process ends, however it ends: a proxy with credentials must not outlive the run.
+    private const string DiesWithUs = "exec 3<&0; \"$@\" & child=$!; (cat <&3 >/dev/null; kill $child) 2>/dev/null & wait $child";
+
     private const string NotListening = "kubectl proxy does not listen yet";
 
     private readonly Process _proxy;
@@ -45,7 +54,11 @@ public sealed class KubernetesCluster : IAsyncDisposable
     {
         var directory = Directory.CreateTempSubdirectory("aether-rollout-");
         var socket = Path.Combine(directory.FullName, "proxy.sock");
-        var start = new ProcessStartInfo(kubectl) { RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo("/bin/sh") { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        start.ArgumentList.Add("-c");
+        start.ArgumentList.Add(DiesWithUs);
+        start.ArgumentList.Add("proxy");
+        start.ArgumentList.Add(kubectl);
         start.ArgumentList.Add("proxy");
         start.ArgumentList.Add($"--unix-socket={socket}");
         if (context is not null)
@@ -164,8 +177,12 @@ public sealed class KubernetesCluster : IAsyncDisposable
     /// <summary>The newest revision of a Helm release, by the Secret that helm keeps it in; null where there is none.</summary>
     public async Task<HelmRevision?> HelmRevisionAsync(string @namespace, string release, CancellationToken cancellationToken) =>
         (await ListAsync($"/api/v1/namespaces/{@namespace}/secrets?labelSelector=owner%3Dhelm%2Cname%3D{release}", cancellationToken))
-            .Select(s => s["metadata"]!["labels"]!)
-            .Select(l => new HelmRevision(int.Parse(l["version"]!.GetValue<string>(), System.Globalization.CultureInfo.InvariantCulture), l["status"]!.GetValue<string>()))
+            .Select(s => (Name: s["metadata"]!["name"]!.GetValue<string>(), Labels: s["metadata"]!["labels"]!, Made: s["metadata"]!["creationTimestamp"]!.GetValue<string>()))
+            .Select(s => new HelmRevision(
+                int.Parse(s.Labels["version"]!.GetValue<string>(), System.Globalization.CultureInfo.InvariantCulture),
+                s.Labels["status"]!.GetValue<string>(),
+                DateTimeOffset.Parse(s.Made, System.Globalization.CultureInfo.InvariantCulture),
+                s.Name))
             .MaxBy(r => r.Number);
 
     /// <summary>Reads a release's journal: the ConfigMap <c>rollout-RELEASE</c>.</summary>

@@ -14,7 +14,8 @@ namespace Rollout.Cluster;
 /// </summary>
 /// <param name="kubeconfig">Null is the tools' own default.</param>
 /// <param name="kubeContext">Null is the kubeconfig's current context.</param>
-public sealed class SlotDeployment(ICakeContext cake, string kubectl, string helm, string? kubeconfig, string? kubeContext)
+/// <param name="complaint">What the tool that ran last wrote to standard error.</param>
+public sealed class SlotDeployment(ICakeContext cake, string kubectl, string helm, string? kubeconfig, string? kubeContext, Func<string> complaint)
 {
     /// <summary><c>kubectl create namespace</c>.</summary>
     public Task CreateNamespaceAsync(string @namespace) =>
@@ -55,8 +56,9 @@ public sealed class SlotDeployment(ICakeContext cake, string kubectl, string hel
     }
 
     /// <summary><c>helm upgrade --install --wait</c>.</summary>
+    /// <exception cref="RolloutException">helm failed; its words are in the message.</exception>
     public Task UpgradeAsync(string release, string chart, string @namespace, IReadOnlyList<string> values, string description, TimeSpan timeout) =>
-        Task.Run(() => _ = cake.HelmUpgradeWithResult(
+        Running($"helm upgrade {release} in {@namespace}", $"Look: kubectl get pods -n {@namespace}", () => _ = cake.HelmUpgradeWithResult(
             release,
             chart,
             Helm(new HelmUpgradeSettings
@@ -108,8 +110,20 @@ public sealed class SlotDeployment(ICakeContext cake, string kubectl, string hel
 
             return arguments;
         };
-        return Task.Run(() => alias(settings));
+        return Running($"kubectl {string.Join(' ', words)}", null, () => alias(settings));
     }
+
+    private Task Running(string what, string? hint, Action run) => Task.Run(() =>
+    {
+        try
+        {
+            run();
+        }
+        catch (CakeException exception)
+        {
+            throw new RolloutException($"{what} failed, exit code {exception.ExitCode}: {complaint()}", hint, ExitCode.Failed, exception);
+        }
+    });
 
     private TSettings Helm<TSettings>(TSettings settings)
         where TSettings : HelmSettings

@@ -22,7 +22,21 @@ public sealed class EchoingProcessRunner(
 {
     // Reads would only be noise between the lines that a person may want to repeat.
     private static readonly string[] Quiet = ["template ", "status ", "history ", "get ", "version"];
+    private const int KeptLines = 20;
+    private readonly Queue<string> _said = [];
     private readonly ProcessRunner _inner = new(fileSystem, environment, log, tools, configuration);
+
+    /// <summary>The last lines that the last command wrote to standard error.</summary>
+    public string LastComplaint
+    {
+        get
+        {
+            lock (_said)
+            {
+                return string.Join('\n', _said);
+            }
+        }
+    }
 
     public IProcess? Start(FilePath filePath, ProcessSettings settings)
     {
@@ -33,6 +47,30 @@ public sealed class EchoingProcessRunner(
         }
 
         cancellation.Token.ThrowIfCancellationRequested();
+        lock (_said)
+        {
+            _said.Clear();
+        }
+
+        // What a tool complains about is shown as before, and kept: its exit code alone explains nothing.
+        settings.RedirectStandardError = true;
+        settings.RedirectedStandardErrorHandler = line =>
+        {
+            if (!string.IsNullOrWhiteSpace(line))
+            {
+                console.Note(line);
+                lock (_said)
+                {
+                    _said.Enqueue(line);
+                    while (_said.Count > KeptLines)
+                    {
+                        _said.Dequeue();
+                    }
+                }
+            }
+
+            return line;
+        };
         var process = _inner.Start(filePath, settings);
         if (process is not null)
         {

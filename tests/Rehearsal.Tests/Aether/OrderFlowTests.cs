@@ -91,14 +91,17 @@ public sealed class OrderFlowTests
         await stopped.DisposeAsync();
         var gone = stand.Time.GetUtcNow();
         var witness = await stand.StartAsync("oms-service", mounts: stand.Keys("director-2"));
-        await Stand.UntilAsync(
-            "the witness trades", () => stand.Exchange.OrdersSince(0).Count(order => order.Account == "director-2") > 10);
+        await Stand.UntilAsync("the witness trades", () => Sent("director-2") > 5);
 
+        // What was on its way when the drain began has arrived by now; whoever still traded would do so as often as the witness.
+        var sent = Sent("company");
+        await Stand.UntilAsync("the witness goes on trading", () => Sent("director-2") > 15);
+        Assert.That(Sent("company"), Is.EqualTo(sent), "orders of the drained");
         Assert.That(stand.Exchange.OrdersSince(0).Where(order => order.Account == "director-1" && order.Time > gone), Is.Empty);
-        var late = stand.Exchange.OrdersSince(0).Where(order => order.Account == "company" && order.Time > gone + TimeSpan.FromSeconds(1));
-        Assert.That(late, Is.Empty);
         Assert.That(await stopped.Completion, Is.Zero);
         Assert.That(witness.Log, Does.Contain("trading for director-2"));
+
+        int Sent(string account) => stand.Exchange.OrdersSince(0).Count(order => order.Account == account);
     }
 
     [Test]

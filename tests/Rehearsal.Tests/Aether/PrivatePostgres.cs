@@ -80,7 +80,7 @@ public sealed class PrivatePostgres
     }
 
     private static string ConnectionString(string database) =>
-        $"Host=127.0.0.1;Port={_port};Username=postgres;Database={database};Timeout=5";
+        $"Host=127.0.0.1;Port={_port};Username=postgres;Database={database};Timeout=30";
 
     private static string Binary(string name)
     {
@@ -143,7 +143,7 @@ public sealed class PrivatePostgres
     {
         _server!.BeginOutputReadLine();
         _server.BeginErrorReadLine();
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        using var patience = new CancellationTokenSource(Patience.Limit);
         while (true)
         {
             try

@@ -226,7 +226,7 @@ internal sealed class Stand : IAsyncDisposable
     /// <summary>Waits for something that will happen; says what did not, when it does not.</summary>
     public static async Task UntilAsync(string what, Func<Task<bool>> happened)
     {
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        using var patience = new CancellationTokenSource(Patience.Limit);
         try
         {
             while (!await happened())
@@ -236,7 +236,7 @@ internal sealed class Stand : IAsyncDisposable
         }
         catch (OperationCanceledException)
         {
-            Assert.Fail($"did not happen within 30 s: {what}");
+            Assert.Fail($"did not happen within {Patience.Limit}: {what}");
         }
     }
 
@@ -246,7 +246,7 @@ internal sealed class Stand : IAsyncDisposable
 /// <summary>A container of a <see cref="Stand"/>, with the calls a test makes to it.</summary>
 internal sealed class RunningPod(StandInProcess process, StandInStart start, int port, ConcurrentQueue<string> log) : IAsyncDisposable
 {
-    private readonly HttpClient _http = new() { BaseAddress = new Uri($"http://{start.PodIp}:{port}"), Timeout = TimeSpan.FromSeconds(20) };
+    private readonly HttpClient _http = new() { BaseAddress = new Uri($"http://{start.PodIp}:{port}"), Timeout = Patience.Limit };
 
     public StandInStart Start => start;
 

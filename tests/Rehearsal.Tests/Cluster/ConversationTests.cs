@@ -400,7 +400,7 @@ public sealed class ConversationTests
 
     private static async Task EventuallyAsync(Func<Task<bool>> condition, string what)
     {
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        using var patience = new CancellationTokenSource(Patience.Limit);
         while (!await condition())
         {
             if (patience.IsCancellationRequested)
@@ -408,7 +408,7 @@ public sealed class ConversationTests
                 Assert.Fail($"did not happen in 20 s: {what}");
             }
 
-            await Task.Yield();
+            await Task.Delay(TimeSpan.FromMilliseconds(5), TimeProvider.System);
         }
     }
 }

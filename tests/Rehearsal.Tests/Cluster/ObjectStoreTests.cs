@@ -138,7 +138,7 @@ public sealed class ObjectStoreTests
     public async Task A_watch_begins_with_what_exists_and_goes_on_with_every_change()
     {
         _store.Create("apps", "deployments", Deployment("web"));
-        using var enough = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        using var enough = new CancellationTokenSource(Patience.Limit);
         var seen = new List<string>();
         await using var watch = _store.WatchAsync(enough.Token).GetAsyncEnumerator();
         for (var i = 0; i < 2; i++)

@@ -106,7 +106,7 @@ public sealed class StreamTests
         await ReceiveAsync(socket);
         socket.Abort();
         socket.Dispose();
-        await _cancelled.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        await _cancelled.Task.WaitAsync(Patience.Limit);
     }
 
     [TestCase("box", "nope", 400, "container nope is not valid for pod box")]
@@ -183,7 +183,7 @@ public sealed class StreamTests
     private static async Task<string?> ReceiveAsync(ClientWebSocket socket)
     {
         var buffer = new byte[4096];
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        using var patience = new CancellationTokenSource(Patience.Limit);
         var received = await socket.ReceiveAsync(buffer, patience.Token);
         return received.MessageType == WebSocketMessageType.Close
             ? null

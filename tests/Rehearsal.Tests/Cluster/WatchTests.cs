@@ -115,7 +115,7 @@ public sealed class WatchTests
         /// <summary>The next event as "TYPE name", or null at the end of the body.</summary>
         public async Task<string?> NextAsync()
         {
-            using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+            using var patience = new CancellationTokenSource(Patience.Limit);
             var line = await lines.ReadLineAsync(patience.Token);
             Current = line is null ? null : TestCluster.Object(line);
             return Current is null ? null : $"{Reply.Read(Current, "type")} {Reply.Read(Current, "object.metadata.name")}";

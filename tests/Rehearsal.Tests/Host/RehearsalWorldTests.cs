@@ -110,12 +110,12 @@ public sealed class RehearsalWorldTests
         return JsonNode.Parse(File.ReadAllText(WorldFile.PathIn(_directory)))!;
     }
 
-    // The exchange sees an order every 100 ms for each account, so a few reads suffice.
+    // The log once some orders have come in the meantime.
     private static async Task<List<JsonNode>> OrdersAsync(JsonNode world)
     {
         using var client = new HttpClient { BaseAddress = new Uri((string)world["control"]!["api"]!) };
         client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", (string)world["control"]!["token"]!);
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(10));
+        using var patience = new CancellationTokenSource(Patience.Limit);
         var start = (await ReadAsync()).Count;
         while (true)
         {
@@ -124,6 +124,8 @@ public sealed class RehearsalWorldTests
             {
                 return orders;
             }
+
+            await Task.Delay(TimeSpan.FromMilliseconds(50), TimeProvider.System, patience.Token);
         }
 
         async Task<List<JsonNode>> ReadAsync()

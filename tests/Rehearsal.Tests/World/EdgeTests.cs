@@ -1,5 +1,3 @@
-using System.Collections.Concurrent;
-using System.Diagnostics;
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
@@ -69,17 +67,18 @@ public sealed class EdgeTests
     [Test]
     public async Task A_host_is_served_under_its_own_certificate_by_all_ready_endpoints_in_turn()
     {
-        var served = new List<string>();
-        for (var call = 0; call < 4; call++)
-        {
-            var answer = await GetAsync(Oms);
-            Assert.That(answer.Status, Is.EqualTo(HttpStatusCode.OK));
-            Assert.That(answer.Certificate!.MatchesHostname(Oms), "the certificate covers the host");
-            served.Add(answer.Body);
-        }
-
-        Assert.That(served.Count(body => body.StartsWith("first", StringComparison.Ordinal)), Is.EqualTo(2));
-        Assert.That(served, Has.All.Contains($"host={Oms} proto=https"));
+        var served = new HashSet<string>();
+        await UntilAsync(
+            async () =>
+            {
+                var answer = await GetAsync(Oms);
+                Assert.That(answer.Status, Is.EqualTo(HttpStatusCode.OK));
+                Assert.That(answer.Certificate!.MatchesHostname(Oms), "the certificate covers the host");
+                served.Add(answer.Body);
+                return served.Count == 2;
+            },
+            "both endpoints have answered");
+        Assert.That(served, Is.EquivalentTo(new[] { $"first host={Oms} proto=https", $"second host={Oms} proto=https" }));
     }
 
     [Test]
@@ -113,16 +112,16 @@ public sealed class EdgeTests
     }
 
     [Test]
-    public async Task A_changed_host_is_served_within_a_tenth_of_a_second()
+    public async Task A_changed_host_is_served_under_its_certificate_and_the_one_before_no_more()
     {
         await GetAsync(Oms);
         PutCertificate("late-tls", "late.aether.example.com");
-        var watch = Stopwatch.StartNew();
         _cluster.Put("ingresses", "aether-blue", "oms", Ingress("nginx-blue", "late.aether.example.com", "late-tls", Snippet));
         await UntilAsync(() => _edge.Serves("late.aether.example.com"), "the changed Ingress is served");
-        TestContext.Out.WriteLine($"served after {watch.ElapsedMilliseconds} ms");
         Assert.That(_edge.Serves(Oms), Is.False, "the host that the Ingress no longer names");
-        Assert.That((await GetAsync("late.aether.example.com")).Certificate!.MatchesHostname("late.aether.example.com"));
+        await UntilAsync(
+            async () => (await GetAsync("late.aether.example.com")).Certificate!.MatchesHostname("late.aether.example.com"),
+            "its certificate is shown, which another watch tells of");
     }
 
     [Test]
@@ -279,11 +278,11 @@ public sealed class EdgeTests
 
     private static async Task UntilAsync(Func<Task<bool>> condition, string what)
     {
-        var watch = Stopwatch.StartNew();
+        using var limit = new CancellationTokenSource(Patience.Limit);
         while (!await condition())
         {
-            Assert.That(watch.Elapsed, Is.LessThan(TimeSpan.FromSeconds(10)), $"waited in vain until {what}");
-            await Task.Yield();
+            Assert.That(limit.IsCancellationRequested, Is.False, $"waited in vain until {what}");
+            await Task.Delay(TimeSpan.FromMilliseconds(5), TimeProvider.System);
         }
     }
 

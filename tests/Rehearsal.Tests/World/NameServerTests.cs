@@ -192,7 +192,7 @@ public sealed class NameServerTests
     {
         using var socket = new UdpClient(AddressFamily.InterNetwork);
         await socket.SendAsync(query, _first.EndPoint);
-        return (await socket.ReceiveAsync().WaitAsync(TimeSpan.FromSeconds(5))).Buffer;
+        return (await socket.ReceiveAsync().WaitAsync(Patience.Limit)).Buffer;
     }
 
     private static byte[] Query(string name, byte type)

@@ -26,7 +26,7 @@ public sealed class PostgresServerTests
             using var postmaster = Process.GetProcessById(
                 Convert.ToInt32(await ExecuteAsync(server, PostmasterPid), System.Globalization.CultureInfo.InvariantCulture));
             postmaster.Kill();
-            await postmaster.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(10));
+            await postmaster.WaitForExitAsync().WaitAsync(Patience.Limit);
         }
 
         await using (var server = await PostgresServer.StartAsync(place.LivePlace, null, Password, CancellationToken.None))

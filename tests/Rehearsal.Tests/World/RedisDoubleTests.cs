@@ -67,7 +67,7 @@ public sealed class RedisDoubleTests
         var heard = new TaskCompletionSource<string?>();
         await client.GetSubscriber().SubscribeAsync(RedisChannel.Literal("ops.safe_mode"), (_, message) => heard.TrySetResult(message));
         await client.GetSubscriber().PublishAsync(RedisChannel.Literal("ops.safe_mode"), "entered");
-        Assert.That(await heard.Task.WaitAsync(TimeSpan.FromSeconds(10)), Is.EqualTo("entered"));
+        Assert.That(await heard.Task.WaitAsync(Patience.Limit), Is.EqualTo("entered"));
     }
 
     [Test]
@@ -111,7 +111,7 @@ public sealed class RedisDoubleTests
         const string expected = "+OK\r\n+OK\r\n$5\r\nline\n\r\n+PONG\r\n-ERR unknown command 'nope!'\r\n";
         var answer = new byte[expected.Length];
         await using var stream = new NetworkStream(socket);
-        await stream.ReadExactlyAsync(answer).AsTask().WaitAsync(TimeSpan.FromSeconds(10));
+        await stream.ReadExactlyAsync(answer).AsTask().WaitAsync(Patience.Limit);
         Assert.That(Encoding.ASCII.GetString(answer), Is.EqualTo(expected));
     }
 

@@ -14,8 +14,10 @@ internal sealed class TinyCluster : IAsyncDisposable
     private readonly WebApplication _application;
     private readonly Lock _lock = new();
     private readonly Dictionary<string, JsonObject> _objects = [];
+    private readonly List<(string Kind, long Version, string Line)> _changes = [];
     private readonly List<(string Kind, Channel<string> Changes)> _watchers = [];
     private long _version = 100;
+    private long _compacted;
 
     private TinyCluster(WebApplication application)
     {
@@ -60,15 +62,18 @@ internal sealed class TinyCluster : IAsyncDisposable
         lock (_lock)
         {
             _objects.Remove($"{kind}/{@namespace}/{name}", out var body);
-            Tell(kind, "DELETED", body!);
+            body!["metadata"]!["resourceVersion"] = (++_version).ToString(System.Globalization.CultureInfo.InvariantCulture);
+            Tell(kind, "DELETED", body);
         }
     }
 
-    /// <summary>Ends every watch with 410 Gone in the stream, as after a compaction.</summary>
+    /// <summary>Forgets all changes: every watch ends with 410 Gone in the stream, and none can begin before this moment.</summary>
     public void Compact()
     {
         lock (_lock)
         {
+            _compacted = ++_version;
+            _changes.Clear();
             foreach (var (_, changes) in _watchers)
             {
                 changes.Writer.TryWrite("""{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}""");
@@ -92,6 +97,7 @@ internal sealed class TinyCluster : IAsyncDisposable
     private void Tell(string kind, string type, JsonObject body)
     {
         var line = new JsonObject { ["type"] = type, ["object"] = body.DeepClone() }.ToJsonString();
+        _changes.Add((kind, _version, line));
         foreach (var (_, changes) in _watchers.Where(watcher => watcher.Kind == kind))
         {
             changes.Writer.TryWrite(line);
@@ -129,9 +135,15 @@ internal sealed class TinyCluster : IAsyncDisposable
         lock (_lock)
         {
             var since = long.Parse(context.Request.Query["resourceVersion"]!, System.Globalization.CultureInfo.InvariantCulture);
-            foreach (var missed in OfKind(kind).Where(item => Version(item) > since))
+            if (since < _compacted)
             {
-                watch.Writer.TryWrite(new JsonObject { ["type"] = "ADDED", ["object"] = missed.DeepClone() }.ToJsonString());
+                context.Response.StatusCode = StatusCodes.Status410Gone;
+                return;
+            }
+
+            foreach (var missed in _changes.Where(change => change.Kind == kind && change.Version > since))
+            {
+                watch.Writer.TryWrite(missed.Line);
             }
 
             _watchers.Add((kind, watch));
@@ -155,10 +167,5 @@ internal sealed class TinyCluster : IAsyncDisposable
     private IEnumerable<JsonObject> OfKind(string kind)
     {
         return _objects.Where(entry => entry.Key.StartsWith(kind + "/", StringComparison.Ordinal)).Select(entry => entry.Value);
-    }
-
-    private static long Version(JsonObject body)
-    {
-        return long.Parse((string)body["metadata"]!["resourceVersion"]!, System.Globalization.CultureInfo.InvariantCulture);
     }
 }

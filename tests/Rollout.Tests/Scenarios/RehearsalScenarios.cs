@@ -32,30 +32,6 @@ public sealed class RehearsalScenarios
         Assert.That(rehearsed.Output, Does.Match(@"freeze window, blue to green\s+\d+ ms"));
     }
 
-    [Test, Order(2)]
-    public async Task Nothing_that_is_secret_was_printed_or_kept()
-    {
-        var world = JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(_world.Folder, "world", "world.json")))!;
-        var secrets = new[]
-        {
-            world["dns"]!["token"], world["github"]!["token"], world["registry"]!["token"], world["control"]!["token"],
-            world["slots"]!["blue"]!["session"], world["slots"]!["green"]!["session"], world["database"]!["dsn"],
-        }.Select(s => s!.GetValue<string>()).Append(new Uri(world["database"]!["dsn"]!.GetValue<string>()).UserInfo.Split(':')[^1]);
-        var kept = Directory.EnumerateFiles(Path.Combine(_world.Folder, "artifacts"), "*", SearchOption.AllDirectories).ToList();
-        Assert.That(kept, Has.Count.GreaterThan(80));
-        Assert.Multiple(() =>
-        {
-            foreach (var file in kept)
-            {
-                var text = File.ReadAllText(file);
-                foreach (var secret in secrets)
-                {
-                    Assert.That(text, Does.Not.Contain(secret), Path.GetFileName(file));
-                }
-            }
-        });
-    }
-
     [Test, Order(3)]
     public async Task The_timeline_is_in_the_platforms_audit_report()
     {
@@ -142,6 +118,35 @@ public sealed class RehearsalScenarios
     }
 
     [Test, Order(11)]
+    public async Task Nothing_that_is_secret_was_kept_by_rollouts_or_rollbacks()
+    {
+        var world = JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(_world.Folder, "world", "world.json")))!;
+        var secrets = new[]
+        {
+            world["dns"]!["token"], world["github"]!["token"], world["registry"]!["token"], world["control"]!["token"],
+            world["slots"]!["blue"]!["session"], world["slots"]!["green"]!["session"], world["database"]!["dsn"],
+        }.Select(s => s!.GetValue<string>()).ToList();
+        secrets.Add(new Uri(world["database"]!["dsn"]!.GetValue<string>()).UserInfo.Split(':')[^1]);
+        secrets.Add(world["slots"]!["blue"]!["redis"]!.GetValue<string>().Split("password=")[1].Split(',')[0]);
+        var keys = await _world.KubectlAsync("get", "secret", "kraken-keys-company", "-n", "aether-blue", "-o", "jsonpath={.data.credentials\\.json}");
+        secrets.Add(keys);
+        secrets.Add(JsonNode.Parse(Convert.FromBase64String(keys))!["api_secret"]!.GetValue<string>());
+        var kept = Directory.EnumerateFiles(Path.Combine(_world.Folder, "artifacts"), "*", SearchOption.AllDirectories).ToList();
+        Assert.That(kept, Has.Count.GreaterThan(80));
+        Assert.Multiple(() =>
+        {
+            foreach (var file in kept)
+            {
+                var text = File.ReadAllText(file);
+                foreach (var secret in secrets)
+                {
+                    Assert.That(text, Does.Not.Contain(secret), Path.GetFileName(file));
+                }
+            }
+        });
+    }
+
+    [Test, Order(13)]
     public async Task Retire_removes_the_idle_slot_and_only_that()
     {
         var retired = await _world.CallAsync("--target=Retire", "--release=v2026.11.6");

@@ -1,0 +1,189 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using Cake.Frosting;
+using Rollout.Commands;
+using Rollout.Environments;
+using Rollout.Journal;
+using Rollout.Playbook;
+
+namespace Rollout.Tools;
+
+/// <summary>
+/// Measures, in one embedded world of its own that is gone afterwards: the world's start, the playbook by hand one way, this suite's rollout the
+/// other way, the rollback of it, and start-up. It judges no time: figures of one machine at one moment are compared with each other.
+/// </summary>
+[TaskDescription("Measure rollout, rollback and start-up against the playbook by hand, in an embedded world of its own")]
+public sealed class Benchmark : AsyncFrostingTask<RolloutContext>
+{
+    private const int Repetitions = 5;
+
+    private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web) { WriteIndented = true, NewLine = "\n" };
+
+    public override async Task RunAsync(RolloutContext context)
+    {
+        if (context.Settings.Environment != RolloutEnvironment.Embedded || !OperatingSystem.IsLinux())
+        {
+            throw new RolloutException(
+                "Benchmark measures in an embedded world only, on Linux, whose /proc tells what processes cost. Nothing was touched.",
+                "./build.sh --target=Benchmark",
+                ExitCode.BadSettings);
+        }
+
+        var folder = Directory.CreateTempSubdirectory("aether-benchmark-").FullName;
+        var world = new EmbeddedWorld(Path.Combine(folder, "world"), context.ToolBox, context.Time, context.Console.Progress);
+        try
+        {
+            await MeasureAsync(context, world, folder);
+        }
+        finally
+        {
+            // Also after an interruption; a world that cannot be stopped now ends with this process.
+            await world.StopAsync(remove: true, CancellationToken.None);
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    private static async Task MeasureAsync(RolloutContext context, EmbeddedWorld world, string folder)
+    {
+        var (begun, load) = (context.Time.GetUtcNow(), Load());
+        var tools = new[] { await context.ToolBox.KubectlAsync(context.Token), await context.ToolBox.HelmAsync(context.Token) };
+        var path = string.Join(
+            Path.PathSeparator,
+            [.. tools.Select(t => Path.GetDirectoryName(t)), await context.ToolBox.PostgresAsync(context.Token), Environment.GetEnvironmentVariable("PATH")]);
+
+        var clock = context.Time.GetTimestamp();
+        var (facts, _) = await world.EnsureAsync(keep: false, context.Token);
+        var (own, children, peak) = Process(facts.GetProperty("pid").GetInt32());
+        var start = new Measurement("clean start of the world", [new Cost(context.Time.GetElapsedTime(clock).TotalSeconds, own, children, peak, null)], null, new Dictionary<string, double>(), own);
+
+        var bench = new Bench(context, facts, folder, path);
+        var releases = Surroundings.From(facts, context.Settings).Releases;
+        var (first, second) = (releases[0], releases[1]);
+        var byHand = await bench.RolloutAsync(
+            $"playbook by hand, {first}", new CommandLine("scripts/playbook-by-hand.sh", first, Path.Combine(folder, "world")), result => BenchmarkFigures.StepsByHand(result.Output));
+        var suite = await bench.RolloutAsync($"Rollout, {second}", bench.Suite("Rollout", second), _ => bench.Steps(second, backward: false));
+        var back = await bench.RolloutAsync($"Rollback of {second}", bench.Suite(nameof(Rollback), second), _ => bench.Steps(second, backward: true));
+        var version = await bench.ShortAsync("--version", new CommandLine(Bench.Program, "--version"));
+        var status = await bench.ShortAsync("Status", bench.Suite(nameof(Status), second));
+        var kubectl = await bench.ShortAsync("kubectl version --client", new CommandLine(tools[0], "version", "--client"));
+
+        Measurement[] all = [start, byHand, suite, back, version, status, kubectl];
+        var ratios = new Dictionary<string, double>
+        {
+            ["rollout less the watch / by hand"] = (suite.WallSeconds.Median - suite.WatchSeconds) / (byHand.WallSeconds.Median - byHand.WatchSeconds),
+            ["freeze less the watch / by hand"] = FreezeLessWatch(suite) / FreezeLessWatch(byHand),
+            ["own CPU of the rollout / its tools'"] = suite.OwnCpuSeconds.Median / suite.ToolsCpuSeconds.Median,
+            ["--version / kubectl version --client"] = version.WallSeconds.Median / kubectl.WallSeconds.Median,
+            ["Status / kubectl version --client"] = status.WallSeconds.Median / kubectl.WallSeconds.Median,
+        };
+        Print(context, all, ratios, load);
+
+        var file = Path.Combine(context.Settings["Rollout.Artifacts"]!, "benchmark.json");
+        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(file))!);
+        var machine = new { processors = Environment.ProcessorCount, system = RuntimeInformation.OSDescription, runtime = RuntimeInformation.FrameworkDescription, loadBefore = load, loadAfter = Load() };
+        await File.WriteAllTextAsync(file, JsonSerializer.Serialize(new { version = 1, begun, machine, measurements = all, ratios }, Format) + "\n", context.Token);
+        context.Closing = $"measured; all figures are in {file}";
+    }
+
+    private static void Print(RolloutContext context, IEnumerable<Measurement> all, IReadOnlyDictionary<string, double> ratios, string load)
+    {
+        var rows = all.Select(m => (IReadOnlyList<string>)
+        [
+            m.Costs.Count > 1 ? $"{m.Name} ×{m.Costs.Count}" : m.Name,
+            m.WallSeconds.ToString(),
+            Seconds(m.OwnCpuSeconds.Median),
+            Seconds(m.ToolsCpuSeconds.Median),
+            Whole(m.Costs.Max(c => c.PeakMegabytes)),
+            Whole(m.Costs.Max(c => c.LargestMegabytes)),
+            m.Freeze is { } f ? Seconds(f.TradesAgainSeconds) : "–",
+            Whole(m.Freeze?.FreezeMilliseconds),
+            m.Freeze is null ? "–" : Whole(FreezeLessWatch(m)),
+            Whole(m.Freeze?.OrdersMissed),
+        ]).ToList();
+        context.Console.Table(
+            $"Benchmark: {Environment.ProcessorCount} processors, load average {load} before, {Load()} after",
+            ["what", "wall s", "own CPU s", "tools' CPU s", "peak MB", "largest MB", "trades after s", "freeze ms", "less watch", "orders missed"],
+            rows);
+        context.Console.Header("Ratios", [.. ratios.Select(r => (r.Key, r.Value.ToString("0.00", CultureInfo.InvariantCulture)))]);
+        context.Console.Note("wall: one figure, or least, median and greatest; CPU: medians; tools: what it started and waited for;");
+        context.Console.Note("largest: the largest single process among it and its tools; freeze: at the exchange, and less step 3.3, whose length the playbook sets.");
+    }
+
+    private static double FreezeLessWatch(Measurement measurement) => measurement.Freeze!.FreezeMilliseconds - (measurement.WatchSeconds * 1000);
+
+    private static string Seconds(double value) => value.ToString("0.00", CultureInfo.InvariantCulture);
+
+    private static string Whole(double? value) => value?.ToString("0", CultureInfo.InvariantCulture) ?? "–";
+
+    private static string Load() => string.Join(' ', File.ReadAllText("/proc/loadavg").Split(' ').Take(3));
+
+    private static (double Own, double Children, double PeakMegabytes) Process(int pid)
+    {
+        var (own, children) = BenchmarkFigures.CpuOf(File.ReadAllText($"/proc/{pid}/stat"));
+        return (own, children, BenchmarkFigures.PeakOf(File.ReadAllText($"/proc/{pid}/status")));
+    }
+
+    /// <summary>Runs commands against the benchmark's world and measures each.</summary>
+    private sealed class Bench(RolloutContext context, JsonElement facts, string folder, string path)
+    {
+        private readonly string _artifacts = Path.Combine(folder, "artifacts");
+        private readonly int _world = facts.GetProperty("pid").GetInt32();
+        private readonly (Uri Api, Secret Token) _control = Surroundings.From(facts, context.Settings).Control!.Value;
+        private long _lastOrder;
+
+        /// <summary>This program, as a process of its own.</summary>
+        public static string Program => Path.Combine(AppContext.BaseDirectory, "Rollout");
+
+        public CommandLine Suite(string target, string release) => new(
+            Program, $"--target={target}", "--environment=embedded", $"--release={release}", $"--directory={Path.Combine(folder, "world")}", $"--artifacts={_artifacts}");
+
+        public IReadOnlyDictionary<string, double> Steps(string release, bool backward) => BenchmarkFigures.StepsOf(
+            RolloutJournal.Parse(File.ReadAllText(Path.Combine(_artifacts, "embedded", release, "journal.jsonl")), release), backward);
+
+        /// <summary>Something that takes trading from one slot to the other.</summary>
+        public async Task<Measurement> RolloutAsync(string name, CommandLine command, Func<CommandResult, IReadOnlyDictionary<string, double>> steps)
+        {
+            context.Console.Line($"{name} …");
+            context.Console.Command(command.ToString());
+            var (begun, cpu) = (context.Time.GetUtcNow(), Process(_world).Own);
+            var (cost, result) = await RunAsync(command);
+            cpu = Process(_world).Own - cpu;
+            var orders = await ExchangeLog.ReadAsync(_control.Api, _control.Token, _lastOrder, context.Token);
+            var freeze = BenchmarkFigures.FreezeOf(name, orders, begun);
+            _lastOrder = orders.Max(o => o.Sequence);
+            return new Measurement(name, [cost], freeze, steps(result), cpu);
+        }
+
+        /// <summary>Something that is over in a moment, several times.</summary>
+        public async Task<Measurement> ShortAsync(string name, CommandLine command)
+        {
+            context.Console.Line($"{name}, {Repetitions} times …");
+            var costs = new List<Cost>();
+            while (costs.Count < Repetitions)
+            {
+                costs.Add((await RunAsync(command)).Cost);
+            }
+
+            return new Measurement(name, costs, null, new Dictionary<string, double>(), null);
+        }
+
+        private async Task<(Cost Cost, CommandResult Result)> RunAsync(CommandLine command)
+        {
+            var file = Path.Combine(folder, "cost.json");
+            var result = await context.Commands.RunAsync(
+                new CommandLine("python3", ["scripts/measure.py", file, command.Program, .. command.Arguments])
+                {
+                    Echo = false,
+                    Timeout = TimeSpan.FromMinutes(15),
+
+                    // Both find the same tools, and neither a checkout or an output of the caller's.
+                    Environment = new Dictionary<string, string?> { ["PATH"] = path, ["ROLLOUT_PLATFORM"] = null, ["GITHUB_STEP_SUMMARY"] = null },
+                },
+                context.Token);
+            result.OrThrow("The benchmark's world is gone; what failed can be looked at after ./build.sh --target=RehearsalUp, with the commands above.");
+            return (BenchmarkFigures.CostOf(await File.ReadAllTextAsync(file, context.Token)), result);
+        }
+    }
+}
