@@ -405,7 +405,7 @@ public sealed class ConversationTests
         {
             if (patience.IsCancellationRequested)
             {
-                Assert.Fail($"did not happen in 20 s: {what}");
+                Assert.Fail($"did not happen within {Patience.Limit}: {what}");
             }
 
             await Task.Delay(TimeSpan.FromMilliseconds(5), TimeProvider.System);

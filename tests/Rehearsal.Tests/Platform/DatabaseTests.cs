@@ -3,7 +3,7 @@ namespace Rehearsal.Tests.Platform;
 /// <summary>The checkout's programs against a real PostgreSQL.</summary>
 public sealed class DatabaseTests
 {
-    private PrivateServer _server;
+    private PrivateServer _server = null!;
 
     [OneTimeSetUp]
     public async Task StartAsync() => _server = await PrivateServer.StartAsync();

@@ -39,8 +39,10 @@ public sealed class EdgeTests
         _second = await Backend.StartAsync("second");
         _cluster.Put("services", "aether-blue", "oms-service", new JsonObject
         {
-            ["spec"] = new JsonObject { ["ports"] = new JsonArray(
-                new JsonObject { ["name"] = "http", ["port"] = 80, ["targetPort"] = "http" }) },
+            ["spec"] = new JsonObject
+            {
+                ["ports"] = new JsonArray(new JsonObject { ["name"] = "http", ["port"] = 80, ["targetPort"] = "http" }),
+            },
         });
         PutEndpoints(_first, _second);
         PutCertificate("oms-tls", Oms);

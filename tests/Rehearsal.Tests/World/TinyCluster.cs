@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using System.Net;
 using System.Text.Json.Nodes;
 using System.Threading.Channels;
@@ -50,7 +51,7 @@ internal sealed class TinyCluster : IAsyncDisposable
             metadata["namespace"] = @namespace;
             metadata["name"] = name;
             metadata["uid"] = key;
-            metadata["resourceVersion"] = (++_version).ToString(System.Globalization.CultureInfo.InvariantCulture);
+            metadata["resourceVersion"] = (++_version).ToString(CultureInfo.InvariantCulture);
             body["metadata"] = metadata;
             _objects[key] = body;
             Tell(kind, type, body);
@@ -62,7 +63,7 @@ internal sealed class TinyCluster : IAsyncDisposable
         lock (_lock)
         {
             _objects.Remove($"{kind}/{@namespace}/{name}", out var body);
-            body!["metadata"]!["resourceVersion"] = (++_version).ToString(System.Globalization.CultureInfo.InvariantCulture);
+            body!["metadata"]!["resourceVersion"] = (++_version).ToString(CultureInfo.InvariantCulture);
             Tell(kind, "DELETED", body);
         }
     }
@@ -121,8 +122,7 @@ internal sealed class TinyCluster : IAsyncDisposable
             {
                 list = new JsonObject
                 {
-                    ["metadata"] = new JsonObject { ["resourceVersion"] = _version.ToString(
-                        System.Globalization.CultureInfo.InvariantCulture) },
+                    ["metadata"] = new JsonObject { ["resourceVersion"] = _version.ToString(CultureInfo.InvariantCulture) },
                     ["items"] = new JsonArray([.. OfKind(kind).Select(item => item.DeepClone())]),
                 }.ToJsonString();
             }
@@ -134,7 +134,7 @@ internal sealed class TinyCluster : IAsyncDisposable
         var watch = Channel.CreateUnbounded<string>();
         lock (_lock)
         {
-            var since = long.Parse(context.Request.Query["resourceVersion"]!, System.Globalization.CultureInfo.InvariantCulture);
+            var since = long.Parse(context.Request.Query["resourceVersion"]!, CultureInfo.InvariantCulture);
             if (since < _compacted)
             {
                 context.Response.StatusCode = StatusCodes.Status410Gone;

@@ -128,8 +128,8 @@ public sealed partial class BenchmarkTests
 
     private static ExchangeOrder Order(long sequence, double ms, string slot) => new(sequence, DateTimeOffset.UnixEpoch.AddMilliseconds(ms), slot, "company");
 
-    private static JournalEntry Entry(string step, JournalEvent what, int ms, string? part = null) =>
-        new(1, DateTimeOffset.UnixEpoch, step, what, part, "a@b", "run", new JsonObject { ["ms"] = ms }, JournalEntry.Genesis);
+    private static JournalEntry Entry(string step, JournalEvent what, int ms, string? part = null) => JournalEntry.FromLine(
+        new JournalEntry(1, DateTimeOffset.UnixEpoch, step, what, part, "a@b", "run", new JsonObject { ["ms"] = ms }, JournalEntry.Genesis).ToLine());
 
     [GeneratedRegex(@"^say ['""](?<text>(\d\.\d |done:).*)['""]$", RegexOptions.Multiline)]
     private static partial Regex Announced();

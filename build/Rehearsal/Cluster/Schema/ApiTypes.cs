@@ -159,7 +159,10 @@ internal static class ApiTypes
         var field = new ApiField(
             words[0],
             int.Parse(words[1], CultureInfo.InvariantCulture),
-            ReadShape(words[2], types, shapes)) { Inline = words[0] == "*" };
+            ReadShape(words[2], types, shapes))
+        {
+            Inline = words[0] == "*",
+        };
         foreach (var flag in words.AsSpan(3))
         {
             var (name, value) = flag.Split('=', 2) is [var left, var right] ? (left, right) : (flag, null);

@@ -57,6 +57,10 @@ internal static class Deletion
         return new ApiException(
             409,
             "Conflict",
-            $"Operation cannot be fulfilled on {type.Kind} \"{name}\": {why}") { Name = name, Kind = type.Kind };
+            $"Operation cannot be fulfilled on {type.Kind} \"{name}\": {why}")
+        {
+            Name = name,
+            Kind = type.Kind,
+        };
     }
 }
