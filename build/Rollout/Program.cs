@@ -166,13 +166,21 @@ public static class Program
         // Only a step that goes forward is worth going back for: a Status that fails must not undo a rollout.
         if (!outcome.ClientsTouched || code is ExitCode.Interrupted or ExitCode.Refused || outcome.FailedStep is null || PlaybookOrder.IsBackward(outcome.FailedStep))
         {
+            if (outcome.ClientsTouched && outcome.FailedStep is { } stopped && PlaybookOrder.StageOf(stopped) == nameof(Switch))
+            {
+                console.Warning($"the freeze may be in force: no slot trades until {settings.CommandFor(nameof(Switch))} or {settings.CommandFor(nameof(Rollback))} has ended");
+            }
+
             return (int)code;
         }
 
-        if (code == ExitCode.Held || settings.Rollback != RollbackPolicy.Automatic)
+        // After 3.4 the candidate serves and trades; a verification that fails is for a person, not a reason to move trading again.
+        if (code == ExitCode.Held || PlaybookOrder.StageOf(outcome.FailedStep) == nameof(Verify) || settings.Rollback != RollbackPolicy.Automatic)
         {
             console.Failure(
-                "Held: everything is kept as it is, and clients were touched. No slot may be trading.",
+                PlaybookOrder.StageOf(outcome.FailedStep) == nameof(Verify)
+                    ? "Held: the candidate serves and trades; its verification failed."
+                    : "Held: everything is kept as it is, and clients were touched. It may be that no slot trades: look at Status.",
                 $"Decide: roll back with {settings.CommandFor(nameof(Rollback))}, or run the same command again.");
             return (int)ExitCode.Held;
         }

@@ -34,10 +34,27 @@ public sealed class RolloutLifetime : FrostingLifetime<RolloutContext>
                 await run.EndDrillAsync(context.Token);
             }
 
+            if (run.Journal.MirrorProblem is { } problem)
+            {
+                context.Console.Warning($"the journal is stored, but its mirrored file is not: {problem}");
+            }
+
             if (run.WroteToJournal)
             {
-                AuditReport.Append(Path.Combine(run.Surroundings.Platform, "docs", "AUDIT_REPORT.md"), run.Release, run.Journal.Entries, run.JournalStart);
+                WriteTimeline(context, run);
             }
+        }
+    }
+
+    private static void WriteTimeline(RolloutContext context, RolloutRun run)
+    {
+        try
+        {
+            AuditReport.Append(Path.Combine(run.Surroundings.Platform, "docs", "AUDIT_REPORT.md"), run.Release, run.Journal.Entries, run.JournalStart);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            context.Console.Warning($"the timeline could not be written to docs/AUDIT_REPORT.md: {exception.Message}");
         }
     }
 }
@@ -84,7 +101,12 @@ public sealed class StepLifetime : FrostingTaskLifetime<RolloutContext>
                 task,
                 interrupted ? JournalEvent.Interrupted : JournalEvent.Failed,
                 null,
-                interrupted ? null : new() { ["message"] = thrown.Message, ["kind"] = thrown.GetType().Name },
+                interrupted ? null : new()
+                {
+                    ["message"] = thrown.Message,
+                    ["kind"] = thrown.GetType().Name,
+                    ["exit"] = (int)(thrown is RolloutException known ? known.ExitCode : ExitCode.Failed),
+                },
                 limit.Token);
         }
         catch (Exception exception) when (exception is RolloutException or OperationCanceledException)

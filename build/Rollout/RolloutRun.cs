@@ -116,8 +116,11 @@ public sealed class RolloutRun : IAsyncDisposable
     /// <summary>The chart's folder in the checkout.</summary>
     public string ChartFolder => Shown(Path.Combine(Surroundings.Platform, Settings["Chart.Path"]!));
 
-    /// <summary>What every freeze and fence of this rollout gives as its reason, so that ours is told from somebody else's.</summary>
-    public string FenceReason => $"aether-rollout {Release}";
+    /// <summary>
+    /// What a fence of this rollout gives as its reason: ours is told from somebody else's by it, and one slot's from the other's, which shows
+    /// when both slots share the database that the fence is kept in.
+    /// </summary>
+    public string FenceReasonOf(SlotPlace slot) => $"aether-rollout {Release} {slot.Name}";
 
     /// <summary>Where a release's files lie.</summary>
     public static string FolderOf(RolloutSettings settings, string release) =>
@@ -236,7 +239,7 @@ public sealed class RolloutRun : IAsyncDisposable
 
     /// <summary>What the candidate's chart renders to with these values.</summary>
     public async Task<RenderedChart> RenderAsync(SlotPlace slot, ChartValues values, string name, CancellationToken cancellationToken) =>
-        await Deployment.RenderAsync(Settings["Chart.ReleaseName"]!, ChartFolder, slot.Namespace, await ValuesAsync(slot, values, name, cancellationToken));
+        await Deployment.RenderAsync(Settings["Chart.ReleaseName"]!, ChartFolder, slot.Namespace, await ValuesAsync(slot, values, $"rendered-{name}", cancellationToken));
 
     /// <summary>The values that the candidate has at this point of the rollout, by what the journal says is done.</summary>
     public ChartValues CandidateValues => new()
@@ -339,6 +342,10 @@ public sealed class RolloutRun : IAsyncDisposable
         }
     }
 
+    /// <summary>Every release's journal in this cluster, the one written last at the end.</summary>
+    public Task<IReadOnlyList<(string Release, IReadOnlyList<JournalEntry> Entries)>> JournalsAsync(CancellationToken cancellationToken) =>
+        JournalsAsync(Cluster, Settings["Cluster.JournalNamespace"]!, cancellationToken);
+
     /// <summary>Who sent orders since this run began, by the rehearsal exchange's log.</summary>
     public async Task<WriterReport> WritersAsync(CancellationToken cancellationToken)
     {
@@ -401,7 +408,9 @@ public sealed class RolloutRun : IAsyncDisposable
         return relative.StartsWith("..", StringComparison.Ordinal) ? path : relative;
     }
 
-    private string ArchiveFolder => $"{Settings["Archive.Prefix"]}/{Settings.Environment.ToString().ToLowerInvariant()}/{Release}/{Journal.Entries.Count(e => e is { Step: "Rollout", Event: JournalEvent.Started })}";
+    // Nothing in the bucket is overwritten, so each attempt has a folder of its own.
+    private string ArchiveFolder =>
+        $"{Settings["Archive.Prefix"]}/{Settings.Environment.ToString().ToLowerInvariant()}/{Release}/{Journal.Entries.Count(e => e is { Step: "ArchiveArtefacts", Event: JournalEvent.Started, Part: null })}";
 
     private static IComplianceBucket BucketOf(Surroundings surroundings, RolloutContext context)
     {
@@ -437,6 +446,14 @@ public sealed class RolloutRun : IAsyncDisposable
     private (Uri Api, Secret Token) RequireControl() => Surroundings.Control
         ?? throw new RolloutException($"Rehearse wants a rehearsal's world; {Settings.Environment} has none.", "Nothing was touched.", ExitCode.BadSettings);
 
+    private static async Task<IReadOnlyList<(string Release, IReadOnlyList<JournalEntry> Entries)>> JournalsAsync(
+        KubernetesCluster cluster, string @namespace, CancellationToken cancellationToken) =>
+        [.. (await cluster.ListAsync($"/api/v1/namespaces/{@namespace}/configmaps?labelSelector=app.kubernetes.io/managed-by=aether-rollout", cancellationToken))
+            .OrderBy(m => long.Parse(m["metadata"]!["resourceVersion"]!.GetValue<string>(), System.Globalization.CultureInfo.InvariantCulture))
+            .Select(m => (
+                Release: m["metadata"]!["annotations"]!["aether.io/release"]!.GetValue<string>(),
+                Entries: RolloutJournal.Parse(m["data"]!["journal.jsonl"]!.GetValue<string>(), m["metadata"]!["annotations"]!["aether.io/release"]!.GetValue<string>())))];
+
     // A run that was killed leaves its helm working, and a helm that was killed leaves its revision pending. The first ends by itself within its
     // time limit; after that only the second is left, and its revision's Secret bars every further upgrade.
     private async Task AwaitPendingHelmAsync(CancellationToken cancellationToken)
@@ -471,12 +488,7 @@ public sealed class RolloutRun : IAsyncDisposable
     private static async Task<string> NextReleaseAsync(RolloutContext context, Surroundings surroundings, KubernetesCluster cluster, string @namespace)
     {
         // Without --release an embedded run continues the newest unfinished rollout, goes back on the newest one, or takes the next release.
-        var begun = (await cluster.ListAsync($"/api/v1/namespaces/{@namespace}/configmaps?labelSelector=app.kubernetes.io/managed-by=aether-rollout", context.Token))
-            .OrderBy(m => long.Parse(m["metadata"]!["resourceVersion"]!.GetValue<string>(), System.Globalization.CultureInfo.InvariantCulture))
-            .Select(m => (
-                Release: m["metadata"]!["annotations"]!["aether.io/release"]!.GetValue<string>(),
-                Entries: RolloutJournal.Parse(m["data"]!["journal.jsonl"]!.GetValue<string>(), m["metadata"]!["annotations"]!["aether.io/release"]!.GetValue<string>())))
-            .ToList();
+        var begun = await JournalsAsync(cluster, @namespace, context.Token);
         var isForward = context.Request.Targets.All(t => !Playbook.PlaybookOrder.IsBackward(t) && !Playbook.PlaybookOrder.IsReading(t));
         if (begun.Count > 0 && (!isForward || !Playbook.PlaybookOrder.IsOver(begun[^1].Entries)))
         {

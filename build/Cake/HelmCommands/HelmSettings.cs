@@ -58,6 +58,9 @@ public sealed class HelmUpgradeSettings : HelmValuesSettings
     /// <summary>Goes back to the last good revision when the upgrade fails, and implies to wait.</summary>
     public bool? RollbackOnFailure { get; set; }
 
+    /// <summary>Takes over fields that another field manager holds, as <c>replicas</c> after <c>kubectl scale</c>; for server-side apply.</summary>
+    public bool? ForceConflicts { get; set; }
+
     /// <summary>How many revisions are kept; 0 keeps all.</summary>
     public int? HistoryMax { get; set; }
 

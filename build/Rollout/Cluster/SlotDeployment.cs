@@ -69,6 +69,7 @@ public sealed class SlotDeployment(ICakeContext cake, string kubectl, string hel
                 Wait = "watcher",
                 Timeout = timeout,
                 Description = description,
+                ForceConflicts = true,
                 HistoryMax = 10,
             })).ToList());
 

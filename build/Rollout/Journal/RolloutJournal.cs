@@ -37,6 +37,9 @@ public sealed class RolloutJournal(string release, ReadJournal read, WriteJourna
     /// <summary>All entries, oldest first.</summary>
     public IReadOnlyList<JournalEntry> Entries => _entries;
 
+    /// <summary>Why the mirrored file is behind the stored journal; null where it is not.</summary>
+    public string? MirrorProblem { get; private set; }
+
     /// <summary>Hash of the last line: what an archive's manifest records.</summary>
     public string Head => _head;
 
@@ -45,6 +48,11 @@ public sealed class RolloutJournal(string release, ReadJournal read, WriteJourna
     public async Task LoadAsync(CancellationToken cancellationToken)
     {
         var stored = await read(cancellationToken);
+        if (stored is { Version: not null, Text.Length: 0 })
+        {
+            throw Damaged(release, "it exists and is empty");
+        }
+
         var entries = Parse(stored.Text, release);
         _entries.Clear();
         _entries.AddRange(entries);
@@ -157,12 +165,21 @@ public sealed class RolloutJournal(string release, ReadJournal read, WriteJourna
 
     public void Dispose() => _oneWriter.Dispose();
 
+    // A full disk of this machine must not decide whether a rollback goes on; the cluster has the journal.
     private void MirrorToFile()
     {
-        Directory.CreateDirectory(Path.GetDirectoryName(mirror)!);
-        var part = mirror + ".part";
-        File.WriteAllText(part, _text);
-        File.Move(part, mirror, overwrite: true);
+        try
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(mirror)!);
+            var part = mirror + ".part";
+            File.WriteAllText(part, _text);
+            File.Move(part, mirror, overwrite: true);
+            MirrorProblem = null;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            MirrorProblem = exception.Message;
+        }
     }
 
     private static RolloutException Damaged(string release, string how) => new(

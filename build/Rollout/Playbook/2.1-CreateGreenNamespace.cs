@@ -59,7 +59,7 @@ public sealed class CreateGreenNamespace : PlaybookStep
     {
         var there = await NamespaceAsync(run, cancellationToken);
         var keys = await ExchangeKeys.PresentAsync(run.Cluster, run.Candidate.Namespace, run.Settings.List("Platform.Accounts"), cancellationToken);
-        if (there?["status"]?["phase"]?.GetValue<string>() != "Active" || keys.Count > 0)
+        if (there?["status"]?["phase"]?.GetValue<string>() != "Active" || (keys.Count > 0 && !run.Journal.IsDone(nameof(ReenableTrading))))
         {
             throw new RolloutException(
                 $"Namespace {run.Candidate.Namespace} is {there?["status"]?["phase"]?.GetValue<string>() ?? "absent"} and holds exchange keys of {keys.Count} accounts; expected Active and none.",

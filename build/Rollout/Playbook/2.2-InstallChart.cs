@@ -22,8 +22,8 @@ public sealed class InstallChart : PlaybookStep
         if (present.Count > 0)
         {
             throw new RolloutException(
-                $"The exchange keys of {string.Join(", ", present)} are in {run.Candidate.Namespace}: the candidate's first pod could send orders beside live's.",
-                "Run 2.1 again: ./build.sh --target=CreateGreenNamespace --exclusive");
+                $"The exchange keys of {string.Join(", ", present)} are in {run.Candidate.Namespace} again: the candidate's first pod could send orders beside live's.",
+                $"Find who put them back (a secret sync?), then: kubectl delete secret -n {run.Candidate.Namespace} {string.Join(' ', present.Select(ExchangeKeys.SecretOf))}");
         }
 
         var release = await run.Cluster.HelmRevisionAsync(run.Candidate.Namespace, run.Settings["Chart.ReleaseName"]!, cancellationToken);
@@ -35,7 +35,7 @@ public sealed class InstallChart : PlaybookStep
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
         await journal.IntendAsync("safe-mode-seed", new() { ["before"] = await SafeModeSeed.ReadAsync(run.Candidate.Redis.Reveal(), cancellationToken) is { } state ? state.Active : null, ["after"] = true });
-        await SafeModeSeed.SeedAsync(run.Candidate.Redis.Reveal(), run.FenceReason, run.Time.GetUtcNow(), cancellationToken);
+        await SafeModeSeed.SeedAsync(run.Candidate.Redis.Reveal(), run.FenceReasonOf(run.Candidate), run.Time.GetUtcNow(), cancellationToken);
         var before = await run.Cluster.HelmRevisionAsync(run.Candidate.Namespace, run.Settings["Chart.ReleaseName"]!, cancellationToken);
         await journal.IntendAsync("helm", new() { ["before"] = before?.Number, ["after"] = run.Release });
         await run.UpgradeCandidateAsync(run.CandidateValues, "2.2 install, fenced", cancellationToken);
@@ -45,6 +45,11 @@ public sealed class InstallChart : PlaybookStep
     {
         await Candidates.RequireImagesAsync(run, cancellationToken);
         await Candidates.RequireHealthAsync(run, cancellationToken);
+        if (run.Journal.IsDone(nameof(ReenableTrading)))
+        {
+            return;
+        }
+
         var safeMode = await run.CandidateStack.SafeModeStatusAsync(cancellationToken);
         if (!safeMode.Active)
         {
@@ -54,10 +59,10 @@ public sealed class InstallChart : PlaybookStep
         }
 
         var orders = await run.CandidateStack.OrdersAsync(cancellationToken);
-        if (orders.Real > 0)
+        if (orders.Real > 0 || !orders.Complete)
         {
             throw new RolloutException(
-                $"{run.Named(run.Candidate)} has sent {orders.Real} orders although it holds no exchange keys.",
+                $"{run.Named(run.Candidate)} must not have sent an order, for it holds no exchange keys; seen: {orders.Describe()}.",
                 $"Stop it now: kubectl scale deployment/oms-service --replicas=0 -n {run.Candidate.Namespace}",
                 ExitCode.Held);
         }

@@ -19,8 +19,9 @@ public sealed class FreezeWrites : PlaybookStep
     {
         await run.LiveStack.PreflightAsync(cancellationToken);
         await run.CandidateStack.PreflightAsync(cancellationToken);
-        foreach (var slot in new[] { run.Live, run.Candidate })
+        foreach (var (slot, stack) in new[] { (run.Live, run.LiveStack), (run.Candidate, run.CandidateStack) })
         {
+            await Fences.RefuseForeignAsync(run, slot, stack, cancellationToken);
             await RequireSessionAsync(run, slot, cancellationToken);
         }
 
@@ -56,7 +57,8 @@ public sealed class FreezeWrites : PlaybookStep
         await run.LiveStack.PreflightAsync(cancellationToken);
         await run.BeginDrillAsync(cancellationToken);
         run.Console.Note($"freezing {run.Named(run.Live)}: no slot trades from here on");
-        var since = await Fences.SetAsync(run, run.Live, run.LiveStack, journal, cancellationToken);
+        var since = await Fences.SetAsync(run, run.Live, run.LiveStack, journal, mustSeeFlow: true, cancellationToken);
+        await Fences.RefuseSharedAsync(run, cancellationToken);
         journal.Result["frozenSince"] = since.ToString("O");
     }
 

@@ -18,6 +18,7 @@ public sealed class ReenableSafeMode : PlaybookStep
 
     protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken)
     {
+        await RequireLiveCanTakeOverAsync(run, cancellationToken);
         if (!await HasOmsAsync(run, cancellationToken))
         {
             run.Console.Note($"{run.Named(run.Candidate)} has no OMS: there is nothing to fence");
@@ -31,7 +32,7 @@ public sealed class ReenableSafeMode : PlaybookStep
     {
         try
         {
-            await Fences.SetAsync(run, run.Candidate, run.CandidateStack, journal, cancellationToken);
+            await Fences.SetAsync(run, run.Candidate, run.CandidateStack, journal, mustSeeFlow: false, cancellationToken);
         }
         catch (RolloutException exception) when (!cancellationToken.IsCancellationRequested)
         {
@@ -45,13 +46,6 @@ public sealed class ReenableSafeMode : PlaybookStep
 
             await journal.IntendAsync("stop-oms", new() { ["deployment"] = Oms, ["after"] = 0 });
             await run.Deployment.ScaleAsync(run.Candidate.Namespace, Oms, 0);
-        }
-    }
-
-    protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
-    {
-        if (run.Journal.Last(Name, JournalEvent.Intent, "stop-oms")?.Sequence > run.Journal.Last(Name, JournalEvent.Started)?.Sequence)
-        {
             await Waiting.UntilAsync(
                 $"the OMS of {run.Candidate.Name} to be gone",
                 token => HasOmsAsync(run, token),
@@ -63,21 +57,37 @@ public sealed class ReenableSafeMode : PlaybookStep
                 run.Console.Progress,
                 cancellationToken);
         }
-        else if (!await NeverHadKeysAsync(run, cancellationToken) && await HasOmsAsync(run, cancellationToken))
+    }
+
+    protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken) => Fences.RequireCandidateAsync(run, cancellationToken);
+
+    protected override Task BeginAsync(RolloutRun run) =>
+        run.UndoneAsync(nameof(ReenableTrading), nameof(RefreshAggregates), nameof(AuditGovernance), nameof(ArchiveArtefacts));
+
+    // Fencing the slot that trades, for one that cannot, would stop trading altogether: a retired live, or one that a newer rollout has reused.
+    private static async Task RequireLiveCanTakeOverAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var accounts = run.Settings.List("Platform.Accounts");
+        var keys = await ExchangeKeys.PresentAsync(run.Cluster, run.Live.Namespace, accounts, cancellationToken);
+        var revision = await run.Cluster.HelmRevisionAsync(run.Live.Namespace, run.Settings["Chart.ReleaseName"]!, cancellationToken);
+        if (revision is null || keys.Count < accounts.Count)
         {
-            await Fences.RequireAsync(run, run.Candidate, run.CandidateStack, Fences.SecondLook, cancellationToken);
+            throw new RolloutException(
+                $"{run.Named(run.Live)} cannot take over: it has {(revision is null ? "no stack" : $"release revision {revision.Number}")} and the exchange keys of {keys.Count} of {accounts.Count} accounts. Nothing was changed.",
+                "A newer rollout may be using this slot: roll that one back, or roll out forward.",
+                ExitCode.Held);
         }
     }
 
-    protected override Task FinishedAsync(RolloutRun run, StepJournal journal) =>
-        run.UndoneAsync(nameof(ReenableTrading), nameof(RefreshAggregates), nameof(AuditGovernance), nameof(ArchiveArtefacts));
-
     // Pods read their keys when they start, so keys that are gone now prove nothing; keys that this rollout never handed out do.
-    private static async Task<bool> NeverHadKeysAsync(RolloutRun run, CancellationToken cancellationToken) =>
+    internal static async Task<bool> NeverHadKeysAsync(RolloutRun run, CancellationToken cancellationToken) =>
         run.Journal.Last(nameof(ReenableTrading), JournalEvent.Intent, "exchange-keys") is null
         && run.Journal.IsDone(nameof(InstallChart))
         && (await ExchangeKeys.PresentAsync(run.Cluster, run.Candidate.Namespace, run.Settings.List("Platform.Accounts"), cancellationToken)).Count == 0;
 
-    private static async Task<bool> HasOmsAsync(RolloutRun run, CancellationToken cancellationToken) =>
-        (await run.Cluster.ListAsync($"/api/v1/namespaces/{run.Candidate.Namespace}/pods?labelSelector=app={Oms}", cancellationToken)).Count > 0;
+    /// <summary>Whether the candidate's OMS may run: pods that are away for a moment come back, a Deployment scaled to 0 does not.</summary>
+    internal static async Task<bool> HasOmsAsync(RolloutRun run, CancellationToken cancellationToken) =>
+        await run.Cluster.GetAsync($"/apis/apps/v1/namespaces/{run.Candidate.Namespace}/deployments/{Oms}", cancellationToken) is { } deployment
+        && (deployment["spec"]!["replicas"]!.GetValue<int>() > 0
+            || (await run.Cluster.ListAsync($"/api/v1/namespaces/{run.Candidate.Namespace}/pods?labelSelector=app={Oms}", cancellationToken)).Count > 0);
 }

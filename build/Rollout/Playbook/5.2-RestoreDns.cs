@@ -1,4 +1,5 @@
 using Cake.Frosting;
+using Rollout.Journal;
 
 namespace Rollout.Playbook;
 
@@ -15,7 +16,8 @@ public sealed class RestoreDns : PlaybookStep
 
     protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken)
     {
-        var plan = await DnsFlip.PlanAsync(run, run.Live, cancellationToken);
+        // A DNS provider that is away must not keep live's fences up when no record of ours was ever written.
+        var plan = WasFlipped(run) ? await DnsFlip.PlanAsync(run, run.Live, cancellationToken) : StepPlan.Nothing;
         return new StepPlan([.. (await ShrunkAsync(run, cancellationToken)).Select(d => $"scale {d.Name} of {run.Named(run.Live)} from {d.Now} back to {d.Wanted}"), .. plan.Changes]);
     }
 
@@ -28,12 +30,18 @@ public sealed class RestoreDns : PlaybookStep
             await run.Deployment.RolloutStatusAsync(run.Live.Namespace, name, run.Settings.Duration("Chart.Timeout"));
         }
 
-        await DnsFlip.PointAsync(run, run.Live, journal, cancellationToken);
+        if (WasFlipped(run))
+        {
+            await DnsFlip.PointAsync(run, run.Live, journal, cancellationToken);
+        }
     }
 
-    protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken) => DnsFlip.RequireAsync(run, run.Live, cancellationToken);
+    protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken) =>
+        WasFlipped(run) ? DnsFlip.RequireAsync(run, run.Live, cancellationToken) : Task.CompletedTask;
 
-    protected override Task FinishedAsync(RolloutRun run, StepJournal journal) => run.UndoneAsync(nameof(FlipDns), nameof(MonitorTraffic));
+    private static bool WasFlipped(RolloutRun run) => run.Journal.Last(nameof(FlipDns), JournalEvent.Intent, "records") is not null;
+
+    protected override Task BeginAsync(RolloutRun run) => run.UndoneAsync(nameof(FlipDns), nameof(MonitorTraffic));
 
     // A frozen slot shows no throughput, so its scaling controller shrinks it (platform contract, section 4.3).
     private static async Task<IReadOnlyList<(string Name, int Now, int Wanted)>> ShrunkAsync(RolloutRun run, CancellationToken cancellationToken)

@@ -16,6 +16,7 @@ public sealed class ValidateBlue : PlaybookStep
 
     protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken)
     {
+        await Fences.RequireCandidateAsync(run, cancellationToken);
         var safeMode = await run.LiveStack.SafeModeStatusAsync(cancellationToken);
         var simulated = (await run.LiveStack.SimulationStatusAsync(cancellationToken)).Accounts.Where(s => s.Active).Select(s => s.AccountId).ToList();
         return safeMode.Active || simulated.Count > 0
@@ -30,7 +31,15 @@ public sealed class ValidateBlue : PlaybookStep
     {
         await run.LiveStack.WaitUntilOrdersFlowAsync(run.Settings.Duration("Monitoring.OrdersTimeout"), cancellationToken);
         await RequireIntentsAsync(run, cancellationToken);
-        await run.LiveStack.WaitUntilIntentsFlowAsync(run.Settings.Duration("Monitoring.OrdersTimeout"), cancellationToken);
+        if ((await run.ServicesAsync(run.Live, cancellationToken)).Any(s => s.Name == "sequencer"))
+        {
+            await run.LiveStack.WaitUntilIntentsFlowAsync(run.Settings.Duration("Monitoring.OrdersTimeout"), cancellationToken);
+        }
+        else
+        {
+            run.Console.Note("there is no sequencer: its intents are not looked at");
+        }
+
         await Edges.RequireAsync(run, run.Live, cancellationToken);
         run.Console.Note($"{run.Named(run.Live)} serves and trades");
     }
@@ -48,5 +57,5 @@ public sealed class ValidateBlue : PlaybookStep
         }
     }
 
-    protected override Task FinishedAsync(RolloutRun run, StepJournal journal) => run.UndoneAsync(nameof(FreezeWrites));
+    protected override Task BeginAsync(RolloutRun run) => run.UndoneAsync(nameof(FreezeWrites));
 }

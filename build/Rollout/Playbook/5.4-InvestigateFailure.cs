@@ -48,7 +48,7 @@ public sealed class InvestigateFailure : PlaybookStep
         })
         {
             var items = await run.Cluster.ListAsync(path, cancellationToken);
-            var kept = await journal.KeepAsync($"{slot.Name}-{what}.json", new JsonArray([.. items.Select(i => i.DeepClone())]).ToJsonString());
+            var kept = await journal.KeepAsync($"{slot.Name}-{what}.json", new JsonArray([.. items.Select(WithoutValues)]).ToJsonString());
             index.AppendLine($"- {kept.Path}: {items.Count} {what} of {run.Named(slot)}");
         }
 
@@ -63,6 +63,17 @@ public sealed class InvestigateFailure : PlaybookStep
         var file = await journal.KeepAsync($"{slot.Name}-metrics.txt", metrics.ToString());
         index.AppendLine($"- {file.Path}: /metrics of {services.Count} services of {run.Named(slot)}");
     }
+
+    // The platform's chart has passwords in plain environment values (platform contract, section 5); evidence is kept for years.
+    private static JsonNode? WithoutValues(JsonNode? node) => node switch
+    {
+        JsonObject map => new JsonObject(map.Where(p => p.Key is not ("managedFields" or "annotations"))
+            .Select(p => KeyValuePair.Create(p.Key, p.Key == "env" && p.Value is JsonArray list
+                ? new JsonArray([.. list.OfType<JsonObject>().Select(e => JsonValue.Create(e["name"]?.GetValue<string>()))])
+                : WithoutValues(p.Value)))),
+        JsonArray list => new JsonArray([.. list.Select(WithoutValues)]),
+        _ => node?.DeepClone(),
+    };
 
     // Tempo keeps traces for 48 hours (platform contract, section 9): what is not exported now is gone when somebody looks.
     private static async Task KeepTracesAsync(RolloutRun run, StepJournal journal, StringBuilder index, CancellationToken cancellationToken)

@@ -55,9 +55,13 @@ internal static class DnsFlip
     private static JsonObject? Unfinished(RolloutRun run, string step, string address) =>
         run.Journal.Last(step, JournalEvent.Intent, "records") is { Data: { } intent } entry
         && intent["after"]?.GetValue<string>() == address
-        && !run.Journal.Entries.Any(e => e.Sequence > entry.Sequence && e.Step == step && e.Part is null && e.Event is JournalEvent.Done or JournalEvent.Failed or JournalEvent.Undone)
+        && !run.Journal.Entries.Any(e => e.Sequence > entry.Sequence && e.Step == step && e.Part is null && IsSettled(e))
             ? intent["before"] as JsonObject
             : null;
+
+    // A flip that failed has restored the records, unless it says that it could not.
+    private static bool IsSettled(JournalEntry entry) => entry.Event is JournalEvent.Done or JournalEvent.Undone
+        || (entry.Event == JournalEvent.Failed && entry.Data?["exit"]?.GetValue<int>() != (int)ExitCode.Held);
 
     public static async Task RequireAsync(RolloutRun run, SlotPlace to, CancellationToken cancellationToken)
     {

@@ -39,6 +39,7 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
     public sealed override async Task RunAsync(RolloutContext context)
     {
         var run = await context.OpenAsync();
+        RefuseAfterRollback(context, run);
         if (!IsRepeatable && run.Journal.IsDone(Name))
         {
             context.Console.StepBegins(Number, Title, $"done at {run.Journal.Last(Name, JournalEvent.Done)!.Time:yyyy-MM-dd HH:mm:ss} UTC");
@@ -58,6 +59,7 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
             context.Console.Note($"→ {change}");
         }
 
+        await BeginAsync(run);
         if (plan.Changes.Count > 0)
         {
             await ActAsync(run, journal, context.Token);
@@ -66,7 +68,6 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
         await ConfirmAsync(run, context.Token);
         journal.Result["ms"] = (long)context.Time.GetElapsedTime(start).TotalMilliseconds;
         await journal.AppendAsync(JournalEvent.Done, null, journal.Result);
-        await FinishedAsync(run, journal);
         context.Console.StepEnds($"{(plan.Changes.Count == 0 ? "already so" : "done")} in {context.Time.GetElapsedTime(start).TotalSeconds:0.0} s", good: true);
     }
 
@@ -87,8 +88,22 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
     /// <exception cref="RolloutException">It does not hold.</exception>
     protected abstract Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken);
 
-    /// <summary>Called when the step's completion is in the journal; the rollback marks here what it took back.</summary>
-    protected virtual Task FinishedAsync(RolloutRun run, StepJournal journal) => Task.CompletedTask;
+    /// <summary>Called before the step's first effect; the rollback marks here what it is about to take back, so that a crash in between repeats too much and never too little.</summary>
+    protected virtual Task BeginAsync(RolloutRun run) => Task.CompletedTask;
+
+    private void RefuseAfterRollback(RolloutContext context, RolloutRun run)
+    {
+        if (PlaybookOrder.Forward.Contains(Name) && PlaybookOrder.WasRolledBack(run.Journal.Entries) && !context.Request.Again)
+        {
+            var back = run.Journal.Entries.Last(e => e.Event == JournalEvent.Started && PlaybookOrder.IsBackward(e.Step));
+            throw new RolloutException(
+                $"{run.Release} was being rolled back at {back.Time:yyyy-MM-dd HH:mm:ss} UTC ({back.Step}) and goes forward again only when told. Nothing was changed.",
+                PlaybookOrder.IsOver(run.Journal.Entries)
+                    ? $"Run {context.CommandFor(context.Request.Targets[0])} --again, or roll out another release."
+                    : $"Finish the rollback first: {context.CommandFor(nameof(Rollback))}. Then {context.CommandFor(context.Request.Targets[0])} --again goes forward.",
+                ExitCode.Refused);
+        }
+    }
 
     private void Guard(RolloutContext context, RolloutRun run)
     {
@@ -104,14 +119,6 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
             throw new RolloutException(
                 $"{Number} {Title} comes after {missing}, which is not done for {run.Release}. Nothing was changed.",
                 $"Run {context.CommandFor(PlaybookOrder.StageOf(missing))}",
-                ExitCode.Refused);
-        }
-
-        if (PlaybookOrder.Forward.Contains(Name) && PlaybookOrder.WasRolledBack(run.Journal.Entries) && !context.Request.Again)
-        {
-            throw new RolloutException(
-                $"{run.Release} was rolled back at {run.Journal.Last(nameof(ReenableSafeMode), JournalEvent.Done)!.Time:yyyy-MM-dd HH:mm:ss} UTC and goes forward again only when told. Nothing was changed.",
-                $"Run {context.CommandFor(context.Request.Targets[0])} --again, or roll out another release.",
                 ExitCode.Refused);
         }
 

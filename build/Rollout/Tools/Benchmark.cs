@@ -63,8 +63,8 @@ public sealed class Benchmark : AsyncFrostingTask<RolloutContext>
         var releases = Surroundings.From(facts, context.Settings).Releases;
         var (first, second, third) = (releases[0], releases[1], releases[2]);
         var fresh = await bench.ByHandAsync(first, "into nothing");
-        var suite = await bench.RolloutAsync($"Rollout, {second}", bench.Suite("Rollout", second), _ => bench.Steps(second, backward: false));
-        var back = await bench.RolloutAsync($"Rollback of {second}", bench.Suite(nameof(Rollback), second), _ => bench.Steps(second, backward: true));
+        var suite = await bench.RolloutAsync("Rollout", bench.Suite("Rollout", second), _ => bench.Steps(second, backward: false));
+        var back = await bench.RolloutAsync(nameof(Rollback), bench.Suite(nameof(Rollback), second), _ => bench.Steps(second, backward: true));
         var version = await bench.ShortAsync("--version", new CommandLine(Bench.Program, "--version"));
         var status = await bench.ShortAsync("Status", bench.Suite(nameof(Status), second));
         var kubectl = await bench.ShortAsync("kubectl version --client", new CommandLine(tools[0], "version", "--client"));
@@ -147,7 +147,7 @@ public sealed class Benchmark : AsyncFrostingTask<RolloutContext>
             RolloutJournal.Parse(File.ReadAllText(Path.Combine(_artifacts, "embedded", release, "journal.jsonl")), release), backward);
 
         public Task<Measurement> ByHandAsync(string release, string from) => RolloutAsync(
-            $"by hand, {from}, {release}",
+            $"by hand, {from}",
             new CommandLine("scripts/playbook-by-hand.sh", release, Path.Combine(folder, "world")),
             result => BenchmarkFigures.StepsByHand(result.Output));
 

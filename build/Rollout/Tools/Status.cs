@@ -153,10 +153,13 @@ public sealed class Retire : AsyncFrostingTask<RolloutContext>
             throw new RolloutException($"DNS points at {pointing}, so no slot is idle. Nothing was removed.", $"Look: {context.CommandFor(nameof(Status))}", ExitCode.Refused);
         }
 
-        if (run.Journal.Entries.Count > 0 && !PlaybookOrder.IsOver(run.Journal.Entries))
+        var unfinished = (await run.JournalsAsync(context.Token)).Where(j => !PlaybookOrder.IsOver(j.Entries)).Select(j => j.Release).ToList();
+        if (unfinished.Count > 0)
         {
             throw new RolloutException(
-                $"The rollout of {run.Release} is under way and may need both slots. Nothing was removed.", $"Finish it first: {context.CommandFor(nameof(Status))}", ExitCode.Refused);
+                $"The rollout of {string.Join(", ", unfinished)} is under way and may need both slots. Nothing was removed.",
+                $"Finish it, or roll it back, first: {context.CommandFor(nameof(Status))}",
+                ExitCode.Refused);
         }
 
         var idle = run.Surroundings.Other(run.Surroundings.Slot(pointing));
@@ -170,10 +173,12 @@ public sealed class Retire : AsyncFrostingTask<RolloutContext>
         var before = await stack.OrdersAsync(context.Token);
         await Task.Delay(context.Settings.Duration("Fence.Quiet"), context.Time, context.Token);
         var after = await stack.OrdersAsync(context.Token);
-        if (after.Real > before.Real)
+        if (after.Real > before.Real || (after.Pods.Count > 0 && !after.Complete))
         {
             throw new RolloutException(
-                $"{idle.Name} still sends orders ({after.Real - before.Real} in {context.Settings["Fence.Quiet"]} s). Nothing was removed.", null, ExitCode.Refused);
+                $"{idle.Name} still sends orders, or cannot be read ({after.Real - before.Real} in {context.Settings["Fence.Quiet"]} s; {after.Describe()}). Nothing was removed.",
+                null,
+                ExitCode.Refused);
         }
 
         await run.Deployment.UninstallAsync(context.Settings["Chart.ReleaseName"]!, idle.Namespace);

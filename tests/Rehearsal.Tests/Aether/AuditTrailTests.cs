@@ -88,7 +88,7 @@ public sealed class AuditTrailTests
     public async Task The_migrations_table_shape_loses_the_row()
     {
         await using var stand = await StandWithDatabaseAsync();
-        var dsn = PrivatePostgres.Dsn($"shape_{Guid.NewGuid():N}");
+        var dsn = await SharedPostgres.DsnAsync($"shape_{Guid.NewGuid():N}");
         await AetherDatabase.PrepareAsync(dsn, [], TimeProvider.System, CancellationToken.None, AuditLogShape.Migration);
         var pod = await stand.StartAsync("safe-mode", environment: new() { ["AUDIT_DATABASE_URL"] = dsn });
 

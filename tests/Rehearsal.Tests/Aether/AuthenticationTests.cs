@@ -52,7 +52,7 @@ public sealed class AuthenticationTests
     public async Task A_session_of_one_slot_is_unknown_to_the_other()
     {
         await using var stand = await Stand.CreateAsync();
-        stand.Redis[0, "only-blue"] = stand.Redis[0, Stand.AdminToken];
+        stand.Redis.Set(0, "only-blue", stand.Redis.Get(0, Stand.AdminToken)!);
         var blue = await stand.StartAsync("admin-platform", environment: NoDatabase);
         var green = await stand.StartAsync("admin-platform", "green", NoDatabase);
 

@@ -42,7 +42,8 @@ public sealed class JobTests
     public async Task Preparing_creates_missing_databases()
     {
         await using var stand = await Stand.CreateAsync();
-        var (shared, simulation) = (PrivatePostgres.Dsn($"fresh_{Guid.NewGuid():N}"), PrivatePostgres.Dsn($"fresh_{Guid.NewGuid():N}"));
+        var shared = await SharedPostgres.DsnAsync($"fresh_{Guid.NewGuid():N}");
+        var simulation = await SharedPostgres.DsnAsync($"fresh_{Guid.NewGuid():N}");
 
         await AetherDatabase.PrepareAsync(shared, [simulation], TimeProvider.System, CancellationToken.None);
 
@@ -80,7 +81,7 @@ public sealed class JobTests
     public async Task Migrations_build_an_empty_database()
     {
         await using var stand = await Stand.CreateAsync();
-        var dsn = await PrivatePostgres.CreateDatabaseAsync("template0");
+        var dsn = await SharedPostgres.CreateDatabaseAsync();
 
         var job = await MigrateAsync(stand, dsn);
 

@@ -22,7 +22,7 @@ public sealed class SafeModeTests
         Assert.That(entered.Json["actor"]!.ToString(), Is.EqualTo("company"));
         Assert.That(
             DateTimeOffset.Parse(entered.Json["since"]!.ToString(), CultureInfo.InvariantCulture).Offset, Is.EqualTo(TimeSpan.Zero));
-        var stored = JsonNode.Parse(stand.Redis[0, "safe-mode:state"])!;
+        var stored = JsonNode.Parse(stand.Redis.Get(0, "safe-mode:state")!)!;
         Assert.That(stored["active"]!.GetValue<bool>(), Is.True);
         Assert.That(stored["reason"]!.ToString(), Is.EqualTo("rollout v2026.11.1"));
         Assert.That(stored["timestamp"]!.ToString(), Is.EqualTo(entered.Json["since"]!.ToString()));
@@ -51,7 +51,7 @@ public sealed class SafeModeTests
 
         Assert.That(refused.Status, Is.EqualTo(400), refused.Text);
         Assert.That(refused.Detail, Is.EqualTo("reason is required"));
-        Assert.That(stand.Redis.Has(0, "safe-mode:state"), Is.False);
+        Assert.That(stand.Redis.Get(0, "safe-mode:state"), Is.Null);
     }
 
     [Test]
@@ -126,7 +126,7 @@ public sealed class SafeModeTests
         var fresh = await stand.StartAsync("safe-mode");
         await looked.GetAsync("/safe_mode/status");
 
-        stand.Redis[0, "safe-mode:state"] = """{"active": true, "reason": "seeded", "timestamp": "2026-11-23T10:00:00+00:00"}""";
+        stand.Redis.Set(0, "safe-mode:state", """{"active": true, "reason": "seeded", "timestamp": "2026-11-23T10:00:00+00:00"}""");
 
         Assert.That((await looked.GetAsync("/safe_mode/status")).Json["active"]!.GetValue<bool>(), Is.False, "has read already");
         Assert.That((await fresh.GetAsync("/safe_mode/status")).Json["active"]!.GetValue<bool>(), Is.True, "reads now");
@@ -139,7 +139,7 @@ public sealed class SafeModeTests
         await (await stand.StartAsync("safe-mode")).PostAsync("/safe_mode/enter", Ours.DeepClone());
 
         var separate = await stand.StartAsync("safe-mode", "green");
-        var shared = await stand.StartAsync("safe-mode", "green", new() { ["SAFE_MODE_REDIS_URL"] = stand.Redis.Url(0) });
+        var shared = await stand.StartAsync("safe-mode", "green", new() { ["SAFE_MODE_REDIS_URL"] = stand.RedisUrl(0) });
 
         Assert.That((await separate.GetAsync("/safe_mode/status")).Json["active"]!.GetValue<bool>(), Is.False);
         Assert.That((await shared.GetAsync("/safe_mode/status")).Json["active"]!.GetValue<bool>(), Is.True);
@@ -202,7 +202,7 @@ public sealed class SafeModeTests
     {
         await using var stand = await Stand.CreateAsync();
         await stand.WithDatabaseAsync();
-        stand.Redis[1, "safe-mode:state"] = """{"active": true, "reason": "seeded", "timestamp": "2026-11-23T10:00:00+00:00"}""";
+        stand.Redis.Set(1, "safe-mode:state", """{"active": true, "reason": "seeded", "timestamp": "2026-11-23T10:00:00+00:00"}""");
         var pod = await stand.StartAsync("safe-mode", "green");
 
         var status = await pod.GetAsync("/safe_mode/status");

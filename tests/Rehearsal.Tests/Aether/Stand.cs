@@ -5,6 +5,7 @@ using System.Net.Http.Json;
 using System.Text.Json.Nodes;
 using Npgsql;
 using Rehearsal.Aether;
+using Rehearsal.World;
 
 namespace Rehearsal.Tests.Aether;
 
@@ -12,8 +13,13 @@ namespace Rehearsal.Tests.Aether;
 internal sealed class Stand : IAsyncDisposable
 {
     public const string AdminToken = "token-of-company";
+    private const string RedisPassword = "s3cret";
+    private const string Template = "aether_template";
 
     private static readonly int Net = 128 + (Environment.ProcessId % 100);
+    private static readonly Lazy<Task> Prepared = new(async () =>
+        await AetherDatabase.PrepareAsync(await SharedPostgres.DsnAsync(Template), [], TimeProvider.System, CancellationToken.None));
+
     private static int _addresses;
 
     private readonly List<RunningPod> _pods = [];
@@ -23,7 +29,7 @@ internal sealed class Stand : IAsyncDisposable
     private Stand(
         AetherStandIn standIn,
         Exchange exchange,
-        MiniRedis redis,
+        RedisDouble redis,
         ConcurrentDictionary<string, string> faults,
         string directory,
         TimeProvider time)
@@ -40,7 +46,7 @@ internal sealed class Stand : IAsyncDisposable
 
     public Exchange Exchange { get; }
 
-    public MiniRedis Redis { get; }
+    public RedisDouble Redis { get; }
 
     public ConcurrentDictionary<string, string> Faults { get; }
 
@@ -64,7 +70,8 @@ internal sealed class Stand : IAsyncDisposable
         var faults = new ConcurrentDictionary<string, string>();
         var standIn = await AetherStandIn.CreateAsync(
             new AetherStandInOptions(name => faults.GetValueOrDefault(name), time, exchange.Address), CancellationToken.None);
-        var stand = new Stand(standIn, exchange, new MiniRedis(), faults, directory, time);
+        var redis = RedisDouble.Start(new Place(directory, KeptPorts.Open(directory), faults.GetValueOrDefault, time), RedisPassword);
+        var stand = new Stand(standIn, exchange, redis, faults, directory, time);
         stand.AddSession(AdminToken, "company");
         stand.AddSession("token-of-director-1", "director-1");
         stand.AddSession("token-of-director-2", "director-2");
@@ -85,8 +92,9 @@ internal sealed class Stand : IAsyncDisposable
     /// <summary>Copies the prepared databases and puts their DSNs into every later pod's environment.</summary>
     public async Task WithDatabaseAsync()
     {
-        Dsn = await PrivatePostgres.CreateDatabaseAsync();
-        SimulationDsn = await PrivatePostgres.CreateDatabaseAsync();
+        await Prepared.Value;
+        Dsn = await SharedPostgres.CreateDatabaseAsync(Template);
+        SimulationDsn = await SharedPostgres.CreateDatabaseAsync(Template);
         Database = Open(Dsn);
         foreach (var name in new[] { "TIMESCALE_DSN", "AUDIT_DATABASE_URL", "OVERRIDE_DATABASE_URL", "ADMIN_POSTGRES_DSN" })
         {
@@ -98,7 +106,7 @@ internal sealed class Stand : IAsyncDisposable
 
     public NpgsqlDataSource Open(string dsn)
     {
-        var source = PrivatePostgres.Open(dsn);
+        var source = SharedPostgres.Open(dsn);
         _sources.Add(source);
         return source;
     }
@@ -107,13 +115,16 @@ internal sealed class Stand : IAsyncDisposable
     {
         foreach (var database in new[] { 0, 1 })
         {
-            Redis[database, token] = new JsonObject
+            var session = new JsonObject
             {
                 ["account_id"] = account,
                 ["expires_at"] = (Time.GetUtcNow() + (lifetime ?? TimeSpan.FromHours(1))).ToString("o", CultureInfo.InvariantCulture),
-            }.ToJsonString();
+            };
+            Redis.Set(database, token, session.ToJsonString());
         }
     }
+
+    public string RedisUrl(int database) => $"redis://:{RedisPassword}@{Redis.Address}/{database}";
 
     /// <summary>Writes the accounts' exchange keys where <see cref="RunAsync"/> mounts them.</summary>
     public Dictionary<string, string> Keys(params string[] accounts)
@@ -161,8 +172,8 @@ internal sealed class Stand : IAsyncDisposable
         {
             ["AETHER_SLOT"] = slot,
             ["OMS_DEPLOYMENT_NAMESPACE"] = $"aether-{slot}",
-            ["SESSION_REDIS_URL"] = Redis.Url(database),
-            ["SAFE_MODE_REDIS_URL"] = Redis.Url(database),
+            ["SESSION_REDIS_URL"] = RedisUrl(database),
+            ["SAFE_MODE_REDIS_URL"] = RedisUrl(database),
         };
         foreach (var (name, value) in environment ?? [])
         {

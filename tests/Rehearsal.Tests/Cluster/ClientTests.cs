@@ -2,7 +2,7 @@ using System.Diagnostics;
 
 namespace Rehearsal.Tests.Cluster;
 
-/// <summary>The real kubectl and helm, from the directory in ROLLOUT_TOOLS or from PATH.</summary>
+/// <summary>The real kubectl and helm.</summary>
 public sealed class ClientTests
 {
     private const string Manifest = """
@@ -160,14 +160,7 @@ public sealed class ClientTests
 
     private async Task<string> RunAsync(string tool, string arguments, string? input = null, int exitCode = 0, bool error = false)
     {
-        var directory = Environment.GetEnvironmentVariable("ROLLOUT_TOOLS");
-        var path = directory is null ? FindOnPath(tool) : Path.Combine(directory, tool);
-        if (path is null || !File.Exists(path))
-        {
-            Assert.Ignore($"{tool} is neither in ROLLOUT_TOOLS nor on PATH; this test needs the real client.");
-        }
-
-        var start = new ProcessStartInfo(path!)
+        var start = new ProcessStartInfo(Tools.Find(tool))
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
@@ -190,15 +183,9 @@ public sealed class ClientTests
         }
 
         process.StandardInput.Close();
-        using var patience = new CancellationTokenSource(TimeSpan.FromMinutes(2));
+        using var patience = new CancellationTokenSource(2 * Patience.Limit);
         await process.WaitForExitAsync(patience.Token);
         Assert.That(process.ExitCode, Is.EqualTo(exitCode), $"{tool} {arguments}\n{await output}\n{await errors}");
         return error ? await errors : await output;
     }
-
-    private static string? FindOnPath(string tool) =>
-        (Environment.GetEnvironmentVariable("PATH") ?? "")
-            .Split(Path.PathSeparator)
-            .Select(directory => Path.Combine(directory, tool))
-            .FirstOrDefault(File.Exists);
 }

@@ -108,14 +108,6 @@ public sealed class RealClientTests
 
         public static async Task<RealClients> StartAsync()
         {
-            foreach (var tool in new[] { "kubectl", "helm" })
-            {
-                if (Find(tool) is null)
-                {
-                    Assert.Ignore($"{tool} is neither in ROLLOUT_TOOLS nor on PATH");
-                }
-            }
-
             var directory = Directory.CreateTempSubdirectory("real-client-test-").FullName;
             var cluster = ClusterUnderTest.Start();
             cluster.Behaviour["test/job"] = job =>
@@ -142,7 +134,7 @@ public sealed class RealClientTests
 
         public async Task<(int Code, string Output, string Error)> TryAsync(string[] command)
         {
-            var start = new ProcessStartInfo(Find(command[0])!, ["--namespace", "test", .. command.Skip(1)])
+            var start = new ProcessStartInfo(Tools.Find(command[0]), ["--namespace", "test", .. command.Skip(1)])
             {
                 WorkingDirectory = directory,
                 RedirectStandardOutput = true,
@@ -163,12 +155,5 @@ public sealed class RealClientTests
             await cluster.DisposeAsync();
             Directory.Delete(directory, recursive: true);
         }
-
-        private static string? Find(string tool) =>
-            new[] { Environment.GetEnvironmentVariable("ROLLOUT_TOOLS") }
-                .Concat((Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator))
-                .Where(folder => !string.IsNullOrEmpty(folder))
-                .Select(folder => Path.Combine(folder!, tool))
-                .FirstOrDefault(File.Exists);
     }
 }

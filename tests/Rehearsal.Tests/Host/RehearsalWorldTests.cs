@@ -19,7 +19,7 @@ public sealed class RehearsalWorldTests
     public async Task StartAsync()
     {
         _directory = Directory.CreateTempSubdirectory("rehearsal-host-").FullName;
-        _arguments = new UpArguments(_directory, Find("helm"), Find("kubectl"), null, null, PlatformReleases.First);
+        _arguments = new UpArguments(_directory, Tools.Find("helm"), Tools.Find("kubectl"), null, null, PlatformReleases.First);
         _world = await RehearsalWorld.StartAsync(_arguments, TestContext.Progress.WriteLine, TimeProvider.System, CancellationToken.None);
     }
 
@@ -151,19 +151,5 @@ public sealed class RehearsalWorldTests
                 return new NetworkStream(socket, ownsSocket: true);
             },
         });
-    }
-
-    private static string Find(string tool)
-    {
-        var folders = new[] { Environment.GetEnvironmentVariable("ROLLOUT_TOOLS") }
-            .Concat((Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator))
-            .OfType<string>();
-        var found = folders.Select(folder => Path.Combine(folder, tool)).FirstOrDefault(File.Exists);
-        if (found is null)
-        {
-            Assert.Ignore($"{tool} is neither in ROLLOUT_TOOLS nor on PATH.");
-        }
-
-        return found!;
     }
 }

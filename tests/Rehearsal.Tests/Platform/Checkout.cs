@@ -28,7 +28,7 @@ internal static class Checkout
             ["PYTHONDONTWRITEBYTECODE"] = "1",
         };
         variables.TryAdd("PYTHONPATH", root ?? Root);
-        return RunAsync(Program("python3"), arguments, variables, root ?? Root);
+        return RunAsync(Tools.Find("python3"), arguments, variables, root ?? Root);
     }
 
     public static async Task<Ran> RunAsync(
@@ -57,35 +57,6 @@ internal static class Checkout
         await process.WaitForExitAsync(limit.Token);
         return new Ran(process.ExitCode, output, await error);
     }
-
-    /// <summary>
-    /// Path of a program from ROLLOUT_TOOLS, PATH or the folder into which a rollout unpacks its tools; the test is ignored where
-    /// there is none.
-    /// </summary>
-    public static string Program(string name)
-    {
-        var cache = Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } set
-            ? set
-            : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache");
-        cache = Path.Combine(cache, "aether-rollout");
-        var unpacked = Directory.Exists(cache) ? Directory.EnumerateFiles(cache, name, SearchOption.AllDirectories) : [];
-        var found = $"{Environment.GetEnvironmentVariable("ROLLOUT_TOOLS")}{Path.PathSeparator}{Environment.GetEnvironmentVariable("PATH")}"
-            .Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)
-            .Concat(DebianPostgres())
-            .Select(folder => Path.Combine(folder, name))
-            .Concat(unpacked)
-            .FirstOrDefault(System.IO.File.Exists);
-        if (found is null)
-        {
-            Assert.Ignore($"there is no {name} on PATH, in ROLLOUT_TOOLS or in {cache}");
-        }
-
-        return found!;
-    }
-
-    private static IEnumerable<string> DebianPostgres() => Directory.Exists("/usr/lib/postgresql")
-        ? Directory.EnumerateDirectories("/usr/lib/postgresql").Select(version => Path.Combine(version, "bin"))
-        : [];
 
     private static bool IsOurs(string name) => name.StartsWith("PG", StringComparison.Ordinal)
         || name.StartsWith("AETHER_", StringComparison.Ordinal)

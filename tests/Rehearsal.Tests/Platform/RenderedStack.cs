@@ -33,7 +33,7 @@ internal sealed partial class RenderedStack
         string[] overlays = slot is null
             ? []
             : ["-n", $"aether-{slot}", "-f", Overlay("rehearsal"), "-f", Overlay(slot)];
-        return Checkout.RunAsync(Checkout.Program("helm"), ["template", "aether", Checkout.Chart, .. overlays, .. more]);
+        return Checkout.RunAsync(Tools.Find("helm"), ["template", "aether", Checkout.Chart, .. overlays, .. more]);
     }
 
     public IReadOnlyList<string> Names(string kind) =>

@@ -51,7 +51,9 @@ public sealed class ScriptTests
         Assert.That(ran.Error, Does.Contain(message));
     }
 
+    // Alone, because a program that is started while this one writes its script would inherit the open file: "text file busy".
     [Test]
+    [NonParallelizable]
     public async Task Secrets_reach_psql_by_environment_and_standard_input_only()
     {
         using var folder = new Folder();

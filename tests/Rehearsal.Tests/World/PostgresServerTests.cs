@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json.Nodes;
 using Npgsql;
 using Rehearsal.World;
 
@@ -32,6 +33,37 @@ public sealed class PostgresServerTests
         await using (var server = await PostgresServer.StartAsync(place.LivePlace, null, Password, CancellationToken.None))
         {
             Assert.That(await ExecuteAsync(server, "SELECT value FROM kept"), Is.EqualTo(42), "after the server was killed");
+        }
+    }
+
+    [Test]
+    public async Task Data_that_had_to_lie_outside_its_world_goes_when_the_world_has_gone()
+    {
+        if (!Environment.IsPrivilegedProcess)
+        {
+            Assert.Ignore("only root's server runs as another user, who may be unable to reach the world's directory");
+        }
+
+        var homes = new List<string>();
+        using var kept = new TestPlace();
+        using (var gone = new TestPlace())
+        {
+            homes.Add(await StartBelowAsync(kept));
+            homes.Add(await StartBelowAsync(gone));
+        }
+
+        homes.Add(await StartBelowAsync(kept, "another"));
+        Assert.That(homes.Select(Path.GetDirectoryName), Is.All.EqualTo(Path.GetTempPath().TrimEnd('/')));
+        Assert.That(homes.Select(Directory.Exists), Is.EqualTo(new[] { true, false, true }));
+        homes.Where(Directory.Exists).ToList().ForEach(home => Directory.Delete(home, recursive: true));
+
+        // The folder above the world's is the one that is closed.
+        static async Task<string> StartBelowAsync(TestPlace place, string name = "world")
+        {
+            var inner = Directory.CreateDirectory(Path.Combine(place.Directory, name)).FullName;
+            await using var server = await PostgresServer.StartAsync(
+                place.LivePlace with { Directory = inner }, null, Password, CancellationToken.None);
+            return (string)JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(inner, "postgres.json")))!["home"]!;
         }
     }
 

@@ -16,7 +16,8 @@ namespace Rehearsal.World;
 /// <para>
 /// PostgreSQL refuses to run as root, so for root it runs as <c>nobody</c>, who must be able to reach the data: the world's directory
 /// is opened for passing through (mode 0711: names in it can be reached, not listed), and where a folder above it is closed the
-/// data lies in the temporary directory. Where it lies is remembered in <c>postgres.json</c>.
+/// data lies in the temporary directory, from where the next world to go there removes it once its own is gone. Where it lies is
+/// remembered in <c>postgres.json</c>.
 /// </para>
 /// </summary>
 public sealed class PostgresServer : IAsyncDisposable
@@ -26,9 +27,14 @@ public sealed class PostgresServer : IAsyncDisposable
 
     private const string Unprivileged = "nobody";
 
+    // How a home's name begins in its world's directory and in the temporary one, and the file in it that says which world it is of.
+    private const string Here = "postgres-";
+    private const string Elsewhere = "rehearsal-postgres-";
+    private const string Owner = "world";
+
     // Its group is called nogroup on some systems and nobody on others; the number is the same.
     private const string UnprivilegedGroup = "65534";
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     // $1 is the server program; the rest its arguments. Standard input is the pipe that this process holds open.
     private const string Supervisor =
@@ -148,23 +154,42 @@ public sealed class PostgresServer : IAsyncDisposable
     // A new name at each try: the initdb of a world that was killed may still be writing into the one before.
     private static async Task<string> MakeHomeAsync(string directory, CancellationToken cancellationToken)
     {
-        const string prefix = "postgres-";
-        var name = prefix + Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(4));
-        foreach (var left in Directory.GetDirectories(directory, prefix + "*"))
+        var name = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(4));
+        foreach (var left in Directory.GetDirectories(directory, Here + "*"))
         {
             RemoveIfPossible(left);
         }
 
         if (!Environment.IsPrivilegedProcess || OperatingSystem.IsWindows())
         {
-            return Directory.CreateDirectory(Path.Combine(directory, name)).FullName;
+            return Directory.CreateDirectory(Path.Combine(directory, Here + name)).FullName;
         }
 
         const UnixFileMode passing = UnixFileMode.GroupExecute | UnixFileMode.OtherExecute;
         File.SetUnixFileMode(directory, File.GetUnixFileMode(directory) | passing);
-        var home = Path.Combine(IsReachable(directory) ? directory : Path.GetTempPath(), name);
+        var isReachable = IsReachable(directory);
+        if (!isReachable)
+        {
+            RemoveOrphans();
+        }
+
+        var home = isReachable ? Path.Combine(directory, Here + name) : Path.Combine(Path.GetTempPath(), Elsewhere + name);
         await RunAsync(["install", "-d", "-m", "0700", "-o", Unprivileged, "-g", UnprivilegedGroup, home], "/", cancellationToken);
+        await File.WriteAllTextAsync(Path.Combine(home, Owner), directory, cancellationToken);
         return home;
+    }
+
+    // Data outside its world's directory stays behind when that directory is removed.
+    private static void RemoveOrphans()
+    {
+        foreach (var home in Directory.GetDirectories(Path.GetTempPath(), Elsewhere + "*"))
+        {
+            var owner = Path.Combine(home, Owner);
+            if (File.Exists(owner) && !Directory.Exists(File.ReadAllText(owner)))
+            {
+                RemoveIfPossible(home);
+            }
+        }
     }
 
     private static void RemoveIfPossible(string directory)

@@ -1,0 +1,30 @@
+namespace Rehearsal.Tests;
+
+/// <summary>The programs that the tests drive: kubectl, helm, psql, python3.</summary>
+internal static class Tools
+{
+    /// <summary>
+    /// Path of a program from ROLLOUT_TOOLS, PATH or the folder into which a rollout unpacks its tools; the test is ignored where
+    /// there is none.
+    /// </summary>
+    public static string Find(string name)
+    {
+        var cache = Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } set
+            ? set
+            : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache");
+        cache = Path.Combine(cache, "aether-rollout");
+        var unpacked = Directory.Exists(cache) ? Directory.EnumerateFiles(cache, name, SearchOption.AllDirectories) : [];
+        var found = new[] { Environment.GetEnvironmentVariable("ROLLOUT_TOOLS") ?? "" }
+            .Concat((Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator))
+            .Where(folder => folder.Length > 0)
+            .Select(folder => Path.Combine(folder, name))
+            .Concat(unpacked)
+            .FirstOrDefault(File.Exists);
+        if (found is null)
+        {
+            Assert.Ignore($"there is no {name} in ROLLOUT_TOOLS, on PATH or in {cache}");
+        }
+
+        return found!;
+    }
+}
