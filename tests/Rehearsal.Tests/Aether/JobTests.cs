@@ -33,7 +33,7 @@ public sealed class JobTests
         await using var stand = await StandWithDatabaseAsync();
         var before = await stand.CountAsync("acct_company.events");
 
-        await AetherDatabase.PrepareAsync(stand.Dsn, [stand.SimulationDsn], TimeProvider.System, CancellationToken.None);
+        await AetherDatabase.PrepareAsync(stand.Dsn, [await Stand.PreparedDatabaseAsync()], TimeProvider.System, CancellationToken.None);
 
         Assert.That(await stand.CountAsync("acct_company.events"), Is.EqualTo(before));
     }

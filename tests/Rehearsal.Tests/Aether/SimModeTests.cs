@@ -74,7 +74,8 @@ public sealed class SimModeTests
         await blue.PostAsync("/sim/enter", Enter("company"));
 
         var sharing = await stand.StartAsync("sim-mode", "green");
-        var separate = await stand.StartAsync("sim-mode", "green", new() { ["SIM_MODE_DATABASE_URL"] = stand.Dsn });
+        var own = await Stand.PreparedDatabaseAsync();
+        var separate = await stand.StartAsync("sim-mode", "green", new() { ["SIM_MODE_DATABASE_URL"] = own });
 
         Assert.That((await sharing.GetAsync("/sim/status", token: null)).Json["active"]!.GetValue<bool>(), Is.True);
         Assert.That((await separate.GetAsync("/sim/status", token: null)).Json["active"]!.GetValue<bool>(), Is.False);

@@ -56,8 +56,6 @@ internal sealed class Stand : IAsyncDisposable
 
     public string Dsn { get; private set; } = "";
 
-    public string SimulationDsn { get; private set; } = "";
-
     public NpgsqlDataSource Database { get; private set; } = null!;
 
     public static async Task<Stand> CreateAsync(TimeProvider? time = null)
@@ -89,19 +87,23 @@ internal sealed class Stand : IAsyncDisposable
         return stand;
     }
 
-    /// <summary>Copies the prepared databases and puts their DSNs into every later pod's environment.</summary>
-    public async Task WithDatabaseAsync()
+    /// <summary>A database as the platform's is at the creation of a world; gives its DSN.</summary>
+    public static async Task<string> PreparedDatabaseAsync()
     {
         await Prepared.Value;
-        Dsn = await SharedPostgres.CreateDatabaseAsync(Template);
-        SimulationDsn = await SharedPostgres.CreateDatabaseAsync(Template);
+        return await SharedPostgres.CreateDatabaseAsync(Template);
+    }
+
+    /// <summary>Makes one prepared database and puts its DSN into every later pod's environment, for each of its purposes.</summary>
+    public async Task WithDatabaseAsync()
+    {
+        Dsn = await PreparedDatabaseAsync();
         Database = Open(Dsn);
-        foreach (var name in new[] { "TIMESCALE_DSN", "AUDIT_DATABASE_URL", "OVERRIDE_DATABASE_URL", "ADMIN_POSTGRES_DSN" })
+        string[] purposes = ["TIMESCALE_DSN", "AUDIT_DATABASE_URL", "OVERRIDE_DATABASE_URL", "ADMIN_POSTGRES_DSN", "SIM_MODE_DATABASE_URL"];
+        foreach (var name in purposes)
         {
             _environment[name] = Dsn;
         }
-
-        _environment["SIM_MODE_DATABASE_URL"] = SimulationDsn;
     }
 
     public NpgsqlDataSource Open(string dsn)
