@@ -33,7 +33,7 @@ public sealed class HelmRunner<TSettings>(
             settings,
             Arguments(settings, command),
             new ProcessSettings { RedirectStandardOutput = true },
-            process => output = [.. process.GetStandardOutput()]);
+            process => output = process.ReadAll());
         return output;
     }
 

@@ -53,7 +53,7 @@ public class GenericRunner<TSettings>(
             settings,
             Arguments(command, settings, additional),
             new ProcessSettings { RedirectStandardOutput = true },
-            process => output = [.. process.GetStandardOutput()]);
+            process => output = process.ReadAll());
         return output;
     }
 

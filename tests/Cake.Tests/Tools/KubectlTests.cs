@@ -145,6 +145,19 @@ public sealed class KubectlTests
     }
 
     [Test]
+    public void With_a_time_limit_the_result_is_whole_too()
+    {
+        const int Words = 4000;
+        var settings = new KubectlApplySettings
+        {
+            ToolTimeout = TimeSpan.FromMinutes(1),
+            ArgumentCustomization = arguments => Enumerable.Repeat("word", Words).Aggregate(arguments, (all, word) => all.Append(word)),
+        };
+
+        Assert.That(Run(settings), Has.Length.EqualTo(Words + 1));
+    }
+
+    [Test]
     public void The_call_without_a_result_emits_the_same_line()
     {
         var printed = new List<string>();
