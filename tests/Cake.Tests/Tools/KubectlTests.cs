@@ -147,14 +147,11 @@ public sealed class KubectlTests
     [Test]
     public void With_a_time_limit_the_result_is_whole_too()
     {
-        const int Words = 4000;
-        var settings = new KubectlApplySettings
+        // The engine's wait for a limited time does not wait for the output; ten runs lose some of it unless somebody does.
+        for (var run = 0; run < 10; run++)
         {
-            ToolTimeout = TimeSpan.FromMinutes(1),
-            ArgumentCustomization = arguments => Enumerable.Repeat("word", Words).Aggregate(arguments, (all, word) => all.Append(word)),
-        };
-
-        Assert.That(Run(settings), Has.Length.EqualTo(Words + 1));
+            Assert.That(Run(new KubectlApplySettings { ToolTimeout = TimeSpan.FromMinutes(1) }), Is.EqualTo(new[] { "[apply]" }));
+        }
     }
 
     [Test]
