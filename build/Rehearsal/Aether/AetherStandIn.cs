@@ -8,7 +8,13 @@ namespace Rehearsal.Aether;
 /// <summary>What all containers of one world share.</summary>
 /// <param name="Fault">Argument of a named fault, or null while it is off; asked at the moment of use.</param>
 /// <param name="Exchange">Where OMS pods without <c>EXCHANGE_URL</c> send their orders; null: they send none.</param>
-public sealed record AetherStandInOptions(Func<string, string?> Fault, TimeProvider Time, Uri? Exchange = null);
+public sealed record AetherStandInOptions(Func<string, string?> Fault, TimeProvider Time, Uri? Exchange = null)
+{
+    /// <summary>
+    /// Told of each transition of a fence, <c>safe-mode-enter:SLOT</c>; with <c>-repeated</c> behind it where it changed nothing.
+    /// </summary>
+    public Action<string> Effect { get; init; } = _ => { };
+}
 
 /// <summary>
 /// Aether's services and jobs, imitated with the behaviour that matters to a rollout. A container is told what it is by

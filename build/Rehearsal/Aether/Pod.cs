@@ -68,6 +68,9 @@ internal sealed class Pod
 
     public void Log(string line) => Start.Log(line);
 
+    /// <summary>Counts a transition of this slot's: <c>NAME:SLOT</c>, and apart from those the calls that changed nothing.</summary>
+    public void Count(string transition, bool changed) => World.Effect($"{transition}:{Slot}{(changed ? "" : "-repeated")}");
+
     /// <summary>Where a path of the container lies on the host: in the mount that covers it, else in the root directory.</summary>
     public string HostPath(string path)
     {

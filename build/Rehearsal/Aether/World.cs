@@ -20,6 +20,7 @@ internal sealed class World : IAsyncDisposable
         Fault = options.Fault;
         Time = options.Time;
         Exchange = options.Exchange;
+        Effect = options.Effect;
         Hub = hub;
         Http = new HttpClient(new SocketsHttpHandler { UseProxy = false, UseCookies = false, ActivityHeadersPropagator = null })
         {
@@ -34,6 +35,8 @@ internal sealed class World : IAsyncDisposable
     public TimeProvider Time { get; }
 
     public Uri? Exchange { get; }
+
+    public Action<string> Effect { get; }
 
     public HttpHub Hub { get; }
 

@@ -16,6 +16,9 @@ namespace Rehearsal.Cluster;
 /// </summary>
 public sealed class ApiServer : IAsyncDisposable
 {
+    /// <summary>How the User-Agent of the world's own clients begins: they are spared where the server is unreliable.</summary>
+    public const string OwnAgent = "rehearsal-world/";
+
     // Followed logs and running commands end only when their connection is cut.
     private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(2);
 
@@ -115,6 +118,9 @@ public sealed class ApiServer : IAsyncDisposable
             authority,
             Path.GetFullPath(Path.Combine(options.Directory, "ca.crt")));
     }
+
+    /// <summary>Which write of a journal fault <c>cluster-hold</c> holds (its argument), now or within the patience; null: none.</summary>
+    public Task<string?> HeldAsync(TimeSpan patience, CancellationToken ct) => _router.Hold.HeldAsync(patience, ct);
 
     /// <summary>
     /// Writes a kubeconfig (mode 0600) with the authority and the token inside, context <c>rehearsal</c>, and returns its full path.

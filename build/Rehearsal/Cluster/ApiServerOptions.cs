@@ -20,6 +20,9 @@ public sealed record ApiServerOptions
     /// <summary>Logs, exec and proxy addresses; null: those requests answer 501.</summary>
     public NodeStreams? Node { get; init; }
 
+    /// <summary>The argument of a misbehaviour that is on, else null; the same instance until it is set again.</summary>
+    public Func<string, string?> Fault { get; init; } = _ => null;
+
     /// <summary>Told of failures that are the server's own; the client hears of them as 500.</summary>
     public Action<string> Complain { get; init; } = Console.Error.WriteLine;
 }

@@ -27,6 +27,8 @@ public sealed class RehearsalWorld : IAsyncDisposable
     private readonly Action<string> _report;
     private readonly Place _place;
     private readonly Faults _faults;
+    private readonly Effects _effects = new();
+    private readonly CancellationTokenSource _counting = new();
     private readonly WorldIdentity _identity;
     private readonly FileStream _lock;
     private readonly TaskCompletionSource _databases = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -34,6 +36,7 @@ public sealed class RehearsalWorld : IAsyncDisposable
     private CertificateAuthority? _authority;
     private PostgresServer? _postgres;
     private ObjectStore? _store;
+    private Task _counted = Task.CompletedTask;
     private ApiServer? _api;
     private ClusterControllers? _controllers;
     private HttpClient? _edgeClient;
@@ -55,7 +58,7 @@ public sealed class RehearsalWorld : IAsyncDisposable
         _lock = @lock;
         _faults = Faults.Open(arguments.Directory);
         _identity = WorldIdentity.Open(arguments.Directory);
-        _place = new Place(arguments.Directory, KeptPorts.Open(arguments.Directory), _faults.Argument, time);
+        _place = new Place(arguments.Directory, KeptPorts.Open(arguments.Directory), _faults.Argument, time) { Effect = _effects.Count };
         _postgresAddress = PostgresServer.AddressIn(_place);
     }
 
@@ -96,6 +99,10 @@ public sealed class RehearsalWorld : IAsyncDisposable
             EndAsync(_api), EndAsync(_exchange), EndAsync(_github), EndAsync(_registry), EndAsync(_traces), EndAsync(_redis),
             .. _nameServers.Select(EndAsync), EndAsync(_linode), EndAsync(_postgres),
         ]);
+        await _counting.CancelAsync();
+        await _counted.ContinueWith(
+            _ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        _counting.Dispose();
         _store?.Dispose();
         _edgeClient?.Dispose();
         _authority?.Dispose();
@@ -183,6 +190,7 @@ public sealed class RehearsalWorld : IAsyncDisposable
         var directory = Path.Combine(_place.Directory, "cluster");
         Directory.CreateDirectory(directory);
         _store = new ObjectStore(_place.Time, directory);
+        _counted = ClusterEffects.CountAsync(_store, _effects, _counting.Token);
         _controllers = new ClusterControllers(
             _store,
             new ControllersOptions
@@ -198,6 +206,7 @@ public sealed class RehearsalWorld : IAsyncDisposable
                 Directory = Path.Combine(directory, "api"),
                 Port = _place.Ports.Reserve("kubernetes").Port,
                 Node = _controllers.Node,
+                Fault = _faults.Argument,
             },
             _store,
             _place.Time,
@@ -233,7 +242,8 @@ public sealed class RehearsalWorld : IAsyncDisposable
         _github = await github;
         _registry = await registry;
         _traces = await traces;
-        _standIn = await AetherStandIn.CreateAsync(new AetherStandInOptions(_faults.Argument, _place.Time, _exchange.Address), ct);
+        var standIn = new AetherStandInOptions(_faults.Argument, _place.Time, _exchange.Address) { Effect = _effects.Count };
+        _standIn = await AetherStandIn.CreateAsync(standIn, ct);
         _report("DNS, GitHub, registry, traces, Redis and exchange answer");
     }
 
@@ -253,8 +263,11 @@ public sealed class RehearsalWorld : IAsyncDisposable
 
         _controllers!.Start();
         _edges = await Task.WhenAll(StartEdgeAsync("blue", ct), StartEdgeAsync("green", ct));
+        var exchangeLog = Path.Combine(_place.Directory, "exchange.jsonl");
         _control = await ControlApi.StartAsync(
-            _place, new ControlOptions(_identity.Token("control"), _faults, _edges, Path.Combine(_place.Directory, "exchange.jsonl")), ct);
+            _place,
+            new ControlOptions(_identity.Token("control"), _faults, _edges, exchangeLog) { Effects = _effects, Held = _api!.HeldAsync },
+            ct);
         _report($"edges on {string.Join(" and ", _edges.Select(edge => _identity.Address(edge.Slot)))}, port {_edges[0].HttpsPort}");
         if (isNew)
         {
@@ -323,6 +336,7 @@ public sealed class RehearsalWorld : IAsyncDisposable
             Timeout = Timeout.InfiniteTimeSpan,
         };
         client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", api.Token);
+        client.DefaultRequestHeaders.UserAgent.ParseAdd(ApiServer.OwnAgent + "1");
         return client;
     }
 

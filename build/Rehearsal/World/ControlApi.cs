@@ -8,12 +8,19 @@ namespace Rehearsal.World;
 /// What a <see cref="ControlApi"/> gives access to, with a Bearer token on every call. The exchange's log is a file of JSON lines,
 /// each with a rising <c>seq</c>.
 /// </summary>
-public sealed record ControlOptions(string Token, Faults Faults, IReadOnlyList<Edge> Edges, string ExchangeLog);
+public sealed record ControlOptions(string Token, Faults Faults, IReadOnlyList<Edge> Edges, string ExchangeLog)
+{
+    public Effects Effects { get; init; } = new();
+
+    /// <summary>Which write of a journal is held (the argument of <c>cluster-hold</c>), now or within the patience; null: none.</summary>
+    public Func<TimeSpan, CancellationToken, Task<string?>> Held { get; init; } = (_, _) => Task.FromResult<string?>(null);
+}
 
 /// <summary>
 /// How a drill or a test steers a world from outside: <c>GET|DELETE /faults</c>, <c>PUT|DELETE /faults/NAME</c> (the body is the
 /// argument), <c>GET /exchange/log?after=SEQ</c> (every order that reached the exchange, as JSON lines), <c>GET /edge/requests</c>
-/// (by slot and host).
+/// (by slot and host), <c>GET /effects</c> (what took place, by name), <c>GET /cluster/held?wait=SECONDS</c> (204 when nothing is held by
+/// then).
 /// </summary>
 public sealed class ControlApi : IAsyncDisposable
 {
@@ -71,8 +78,15 @@ public sealed class ControlApi : IAsyncDisposable
             case ("GET", ["exchange", "log"]):
                 await CopyExchangeLogAsync(context);
                 break;
+            case ("GET", ["effects"]):
+                await context.AnswerAsync(200, _options.Effects.ToJson());
+                break;
+            case ("GET", ["cluster", "held"]):
+                await TellHeldAsync(context);
+                break;
             default:
-                await context.AnswerTextAsync(404, "There are /faults, /faults/NAME, /edge/requests and /exchange/log.\n");
+                await context.AnswerTextAsync(
+                    404, "There are /faults, /faults/NAME, /edge/requests, /exchange/log, /effects and /cluster/held.\n");
                 break;
         }
     }
@@ -88,6 +102,20 @@ public sealed class ControlApi : IAsyncDisposable
         catch (ArgumentException unknown)
         {
             await context.AnswerTextAsync(404, unknown.Message + "\n");
+        }
+    }
+
+    private async Task TellHeldAsync(HttpContext context)
+    {
+        var isNumber = double.TryParse(context.Request.Query["wait"], CultureInfo.InvariantCulture, out var seconds);
+        var patience = TimeSpan.FromSeconds(isNumber ? Math.Clamp(seconds, 0, 3600) : 0);
+        if (await _options.Held(patience, context.RequestAborted) is { } held)
+        {
+            await context.AnswerAsync(200, new JsonObject { ["held"] = held });
+        }
+        else
+        {
+            context.Response.StatusCode = 204;
         }
     }
 

@@ -40,6 +40,8 @@ public sealed class Faults
         ["migration-fails"] = "the migration job fails",
         ["slow-start"] = "MILLISECONDS until a container listens",
         ["never-ready"] = "SLOT:WORKLOAD: its pods never become ready",
+        ["cluster-hold"] = "before|after:STEP[/PART]/EVENT: the next journal write that ends so is held, unapplied or unanswered",
+        ["cluster-unreliable"] = "SEED:RATE[:AGENT]: that part (0 to 1) of API requests fails, but not those of User-Agents that begin so",
     };
 
     private readonly ConcurrentDictionary<string, string> _on = new(StringComparer.Ordinal);

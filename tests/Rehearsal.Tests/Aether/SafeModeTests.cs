@@ -71,6 +71,20 @@ public sealed class SafeModeTests
     }
 
     [Test]
+    public async Task Transitions_are_counted_by_slot_and_calls_that_changed_nothing_apart()
+    {
+        await using var stand = await Stand.CreateAsync();
+        var pod = await stand.StartAsync("safe-mode");
+        foreach (var call in (string[])["enter", "enter", "exit", "exit", "enter"])
+        {
+            await pod.PostAsync("/safe_mode/" + call, call == "enter" ? Ours.DeepClone() : null);
+        }
+
+        Assert.That(stand.Effects.ToJson().ToJsonString(), Is.EqualTo(
+            """{"safe-mode-enter:blue":2,"safe-mode-enter:blue-repeated":1,"safe-mode-exit:blue":1,"safe-mode-exit:blue-repeated":1}"""));
+    }
+
+    [Test]
     public async Task Status_needs_no_session_and_there_is_no_log()
     {
         await using var stand = await Stand.CreateAsync();

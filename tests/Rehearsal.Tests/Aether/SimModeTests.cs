@@ -34,6 +34,9 @@ public sealed class SimModeTests
         Assert.That((await pod.PostAsync("/sim/enter", Enter("company"))).Status, Is.EqualTo(409), "entered twice");
         Assert.That((await pod.PostAsync("/sim/exit?account_id=company")).Status, Is.EqualTo(200));
         Assert.That((await pod.PostAsync("/sim/exit?account_id=company")).Status, Is.EqualTo(409), "left twice");
+        Assert.That(
+            stand.Effects.ToJson().ToJsonString(),
+            Is.EqualTo("""{"sim-enter:blue":1,"sim-enter:blue-repeated":1,"sim-exit:blue":1,"sim-exit:blue-repeated":2}"""));
     }
 
     [Test]

@@ -31,6 +31,7 @@ internal sealed class Stand : IAsyncDisposable
         Exchange exchange,
         RedisDouble redis,
         ConcurrentDictionary<string, string> faults,
+        Effects effects,
         string directory,
         TimeProvider time)
     {
@@ -38,6 +39,7 @@ internal sealed class Stand : IAsyncDisposable
         Exchange = exchange;
         Redis = redis;
         Faults = faults;
+        Effects = effects;
         Directory = directory;
         Time = time;
     }
@@ -49,6 +51,8 @@ internal sealed class Stand : IAsyncDisposable
     public RedisDouble Redis { get; }
 
     public ConcurrentDictionary<string, string> Faults { get; }
+
+    public Effects Effects { get; }
 
     public string Directory { get; }
 
@@ -66,10 +70,12 @@ internal sealed class Stand : IAsyncDisposable
         var exchange = await Exchange.StartAsync(
             new ExchangeOptions(Path.Join(directory, "exchange"), 0, keys, "control"), time, CancellationToken.None);
         var faults = new ConcurrentDictionary<string, string>();
+        var effects = new Effects();
         var standIn = await AetherStandIn.CreateAsync(
-            new AetherStandInOptions(name => faults.GetValueOrDefault(name), time, exchange.Address), CancellationToken.None);
+            new AetherStandInOptions(name => faults.GetValueOrDefault(name), time, exchange.Address) { Effect = effects.Count },
+            CancellationToken.None);
         var redis = RedisDouble.Start(new Place(directory, KeptPorts.Open(directory), faults.GetValueOrDefault, time), RedisPassword);
-        var stand = new Stand(standIn, exchange, redis, faults, directory, time);
+        var stand = new Stand(standIn, exchange, redis, faults, effects, directory, time);
         stand.AddSession(AdminToken, "company");
         stand.AddSession("token-of-director-1", "director-1");
         stand.AddSession("token-of-director-2", "director-2");

@@ -53,7 +53,8 @@ internal sealed class TestCluster : IAsyncDisposable
     public HttpClient Client { get; }
 
     /// <param name="from">A directory whose objects the server begins with, as a server that was started again would.</param>
-    public static async Task<TestCluster> StartAsync(NodeStreams? node = null, string? from = null)
+    public static async Task<TestCluster> StartAsync(
+        NodeStreams? node = null, string? from = null, Func<string, string?>? fault = null, TimeProvider? time = null)
     {
         var directory = Directory.CreateTempSubdirectory("cluster-").FullName;
         if (from is not null)
@@ -67,9 +68,9 @@ internal sealed class TestCluster : IAsyncDisposable
             await source.CopyToAsync(target);
         }
 
-        var time = TimeProvider.System;
+        time ??= TimeProvider.System;
         var store = new ObjectStore(time, directory);
-        var options = new ApiServerOptions { Directory = directory, Node = node };
+        var options = new ApiServerOptions { Directory = directory, Node = node, Fault = fault ?? (_ => null) };
         var server = await ApiServer.StartAsync(options, store, time, CancellationToken.None);
         var cluster = new TestCluster(directory, store, server);
         if (from is null)

@@ -8,6 +8,8 @@ public sealed class ControlApiTests
     private TestPlace _place = null!;
     private ControlApi _control = null!;
     private HttpClient _client = null!;
+    private TimeSpan? _waited;
+    private string? _held;
 
     [SetUp]
     public async Task StartAsync()
@@ -16,7 +18,7 @@ public sealed class ControlApiTests
         var log = Path.Combine(_place.Directory, "exchange.jsonl");
         await File.WriteAllTextAsync(log, "{\"seq\":1,\"pod\":\"a\"}\n{\"seq\":2,\"pod\":\"b\"}\n{\"seq\":3,\"po");
         _control = await ControlApi.StartAsync(
-            _place.Place, new ControlOptions("control-secret", _place.Faults, [], log), CancellationToken.None);
+            _place.Place, Options(log), CancellationToken.None);
         _client = TestPlace.Client(_control.Address, "control-secret");
     }
 
@@ -56,10 +58,42 @@ public sealed class ControlApiTests
     }
 
     [Test]
+    public async Task Effects_are_given_by_name_with_their_counts()
+    {
+        _place.Effects.Count("sim-enter:blue");
+        _place.Effects.Count("linode-record-writes");
+        _place.Effects.Count("sim-enter:blue");
+        Assert.That(await _client.GetStringAsync("effects"), Is.EqualTo("""{"linode-record-writes":1,"sim-enter:blue":2}"""));
+    }
+
+    [Test]
+    public async Task What_is_held_is_told_and_204_where_nothing_was_within_the_wait()
+    {
+        using var nothing = await _client.GetAsync("cluster/held?wait=2.5");
+        Assert.That((nothing.StatusCode, _waited), Is.EqualTo((HttpStatusCode.NoContent, TimeSpan.FromSeconds(2.5))));
+        _held = "before:FlipDns/records/intent";
+        Assert.That(await _client.GetStringAsync("cluster/held"), Is.EqualTo("""{"held":"before:FlipDns/records/intent"}"""));
+        Assert.That(_waited, Is.EqualTo(TimeSpan.Zero), "without a wait");
+    }
+
+    [Test]
     public async Task Nothing_is_told_without_the_token()
     {
         using var stranger = TestPlace.Client(_control.Address, null);
         using var answer = await stranger.GetAsync("faults");
         Assert.That(answer.StatusCode, Is.EqualTo(HttpStatusCode.Unauthorized));
+    }
+
+    private ControlOptions Options(string log)
+    {
+        return new ControlOptions("control-secret", _place.Faults, [], log)
+        {
+            Effects = _place.Effects,
+            Held = (patience, _) =>
+            {
+                _waited = patience;
+                return Task.FromResult(_held);
+            },
+        };
     }
 }

@@ -206,6 +206,18 @@ public sealed class LinodeApiTests
     }
 
     [Test]
+    public async Task Writes_that_changed_a_target_are_counted_and_others_apart()
+    {
+        var (zone, record) = await RecordAsync("oms");
+        await SendAsync(HttpMethod.Put, $"domains/{zone}/records/{record}", Target("192.0.2.77"));
+        await SendAsync(HttpMethod.Put, $"domains/{zone}/records/{record}", Target("192.0.2.77"));
+        await SendAsync(HttpMethod.Put, $"domains/{zone}/records/{record}", Target("no address"));
+        await SendAsync(HttpMethod.Put, $"domains/{zone}/records/{record}", Target("192.0.2.78"));
+        Assert.That(
+            _place.Effects.ToJson().ToJsonString(), Is.EqualTo("""{"linode-record-writes":2,"linode-record-writes-repeated":1}"""));
+    }
+
+    [Test]
     public async Task A_restarted_double_has_the_same_address_and_the_same_records()
     {
         var (zone, record) = await RecordAsync("oms");

@@ -21,8 +21,10 @@ internal sealed class TestPlace : IDisposable
 
     public FakeTimeProvider Clock { get; }
 
+    public Effects Effects { get; } = new();
+
     /// <summary>Ports are read anew from the directory, as a restarted world would.</summary>
-    public Place Place => new(Directory, KeptPorts.Open(Directory), Faults.Argument, Clock);
+    public Place Place => new(Directory, KeptPorts.Open(Directory), Faults.Argument, Clock) { Effect = Effects.Count };
 
     /// <summary>The same with a clock that runs, for clients with time-outs of their own.</summary>
     public Place LivePlace => Place with { Time = TimeProvider.System };

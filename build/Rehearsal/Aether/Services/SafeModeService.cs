@@ -85,6 +85,7 @@ internal sealed class SafeModeService(Pod pod) : AetherService(pod), IDisposable
         {
             // Once begun, a transition is finished even when the caller goes away.
             var before = await LoadAsync(CancellationToken.None);
+            Pod.Count("safe-mode-enter", changed: !before.Active);
             if (!before.Active)
             {
                 _state = new State(true, reason, Pod.Time.GetUtcNow(), session.Account);
@@ -110,6 +111,7 @@ internal sealed class SafeModeService(Pod pod) : AetherService(pod), IDisposable
         try
         {
             var before = await LoadAsync(CancellationToken.None);
+            Pod.Count("safe-mode-exit", changed: before.Active);
             if (!before.Active)
             {
                 throw new Refusal(409, "Safe mode is not currently active");

@@ -73,7 +73,9 @@ internal sealed class SimModeService(Pod pod) : AetherService(pod), IDisposable
         try
         {
             var state = new SimulationState(account, active, reason, Pod.Time.GetUtcNow());
-            if (!await _store.TrySetAsync(state, ct))
+            var changed = await _store.TrySetAsync(state, ct);
+            Pod.Count(active ? "sim-enter" : "sim-exit", changed);
+            if (!changed)
             {
                 throw new Refusal(409, $"Simulation mode is already {(active ? "active" : "inactive")} for account '{account}'.");
             }

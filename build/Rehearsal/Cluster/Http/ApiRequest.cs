@@ -74,6 +74,25 @@ internal sealed class ApiRequest
         };
     }
 
+    /// <summary>The resource that a request is for; null for a document or an unknown path.</summary>
+    public static ApiRequest? Find(HttpContext context)
+    {
+        var segments = (context.Request.Path.Value ?? "/").Split('/', StringSplitOptions.RemoveEmptyEntries);
+        try
+        {
+            return segments switch
+            {
+                ["api", "v1", _, ..] => Parse(context, "", segments.AsSpan(2)),
+                ["apis", var group, _, _, ..] => Parse(context, group, segments.AsSpan(3)),
+                _ => null,
+            };
+        }
+        catch (ApiException)
+        {
+            return null;
+        }
+    }
+
     /// <summary>A whole number in the query, or null.</summary>
     /// <exception cref="ApiException">400 when it is no number.</exception>
     public long? Number(string name)

@@ -24,6 +24,7 @@ internal sealed class ApiRouter : IDisposable
     private readonly Subresources _subresources;
     private readonly PodStreams _streams;
     private readonly BackendProxy _proxy;
+    private readonly Unreliability _unreliability;
 
     public ApiRouter(
         string token,
@@ -46,7 +47,11 @@ internal sealed class ApiRouter : IDisposable
         _subresources = new Subresources(store, time);
         _streams = new PodStreams(store, options.Node, time);
         _proxy = new BackendProxy(store, options.Node);
+        _unreliability = new Unreliability(options.Fault, time);
+        Hold = new JournalHold(options.Fault, time);
     }
+
+    public JournalHold Hold { get; }
 
     public static ApiException MethodNotAllowed() =>
         new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource") { EmptyDetails = true };
@@ -55,7 +60,12 @@ internal sealed class ApiRouter : IDisposable
     {
         try
         {
-            await DispatchAsync(context);
+            if (!IsAuthentic(context.Request))
+            {
+                throw new ApiException(401, "Unauthorized", "Unauthorized");
+            }
+
+            await _unreliability.ServeAsync(context, reliable => Hold.ServeAsync(reliable, DispatchAsync));
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
         {
@@ -82,11 +92,6 @@ internal sealed class ApiRouter : IDisposable
 
     private async Task DispatchAsync(HttpContext context)
     {
-        if (!IsAuthentic(context.Request))
-        {
-            throw new ApiException(401, "Unauthorized", "Unauthorized");
-        }
-
         var segments = (context.Request.Path.Value ?? "/").Split('/', StringSplitOptions.RemoveEmptyEntries);
         switch (segments)
         {

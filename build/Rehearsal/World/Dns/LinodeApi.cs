@@ -235,7 +235,18 @@ public sealed class LinodeApi : IAsyncDisposable
             return;
         }
 
-        var changed = zone.Change(record.Id, (old, now) => Merge(old, body!, zone) with { Updated = now });
+        var moved = false;
+        var changed = zone.Change(record.Id, (old, now) =>
+        {
+            var merged = Merge(old, body!, zone) with { Updated = now };
+            moved = merged.Target != old.Target;
+            return merged;
+        });
+        if (changed is not null)
+        {
+            _place.Effect(moved ? "linode-record-writes" : "linode-record-writes-repeated");
+        }
+
         if (_lostAnswer.IsNth())
         {
             context.Abort();

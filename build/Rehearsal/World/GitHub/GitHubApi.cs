@@ -348,6 +348,7 @@ public sealed class GitHubApi : IAsyncDisposable
             Save();
         }
 
+        _place.Effect("github-dispatches");
         if ((bool?)body["return_run_details"] != true)
         {
             context.Response.StatusCode = 204;
