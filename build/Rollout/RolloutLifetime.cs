@@ -48,8 +48,8 @@ public sealed class RolloutLifetime : FrostingLifetime<RolloutContext>
                 WriteTimeline(context, run);
             }
 
-            // A rollback that follows at once keeps the lock, so that nobody gets between.
-            if (outcome.Aftermath != Aftermath.RollBack)
+            // A rollback that follows at once keeps the lock, so that nobody gets between; it is known as ours by its process, where there is /proc.
+            if (outcome.Aftermath != Aftermath.RollBack || !OperatingSystem.IsLinux())
             {
                 await run.ReleaseLockAsync();
             }

@@ -26,6 +26,7 @@ public sealed class RolloutRun : IAsyncDisposable
     private readonly string _kubectl;
     private readonly RolloutLock? _lock;
     private long _firstOrder;
+    private bool _isAlone;
 
     private RolloutRun(
         RolloutContext context, Surroundings surroundings, KubernetesCluster cluster, SlotDeployment deployment, string kubectl, string release, RolloutJournal journal, RolloutLock? held)
@@ -345,6 +346,33 @@ public sealed class RolloutRun : IAsyncDisposable
     /// <summary>Every release's journal in this cluster, the one written last at the end.</summary>
     public Task<IReadOnlyList<(string Release, IReadOnlyList<JournalEntry> Entries)>> JournalsAsync(CancellationToken cancellationToken) =>
         JournalsAsync(Cluster, Settings["Cluster.JournalNamespace"]!, cancellationToken);
+
+    /// <summary>
+    /// Refuses where the rollout of another release has touched clients and has not ended: the lock keeps two runs apart, this keeps two rollouts apart.
+    /// </summary>
+    /// <exception cref="RolloutException">Exit code 5; the other release and what ends it are named.</exception>
+    public async Task RefuseOtherRolloutAsync(CancellationToken cancellationToken)
+    {
+        if (_isAlone)
+        {
+            return;
+        }
+
+        foreach (var (release, entries) in (await JournalsAsync(cancellationToken)).Where(j => j.Release != Release))
+        {
+            var other = new RolloutProgress(entries);
+            if (other is { TouchesClients: true, IsOver: false })
+            {
+                var next = other.IsRollingBack ? nameof(Rollback) : PlaybookOrder.StageOf(other.NextStep ?? nameof(ArchiveArtefacts));
+                throw new RolloutException(
+                    $"The rollout of {release} has touched clients and has not ended{(other.FrozenSince is { } since ? $"; no slot trades since {since:yyyy-MM-dd HH:mm:ss} UTC" : string.Empty)}. Nothing was changed.",
+                    $"End it first: {Settings.CommandFor(next, release)}, or {Settings.CommandFor(nameof(Rollback), release)}",
+                    ExitCode.Refused);
+            }
+        }
+
+        _isAlone = true;
+    }
 
     /// <summary>Who sent orders since this run began, by the rehearsal exchange's log.</summary>
     public async Task<WriterReport> WritersAsync(CancellationToken cancellationToken)

@@ -188,10 +188,13 @@ public sealed class RolloutSettings
         this[key]?.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries) ?? [];
 
     /// <summary>The command that runs a target with the same environment and release.</summary>
-    public string CommandFor(string target)
+    public string CommandFor(string target) => CommandFor(target, Release);
+
+    /// <summary>The command that runs a target with the same environment, for a release.</summary>
+    public string CommandFor(string target, string? forRelease)
     {
         var environment = Environment == RolloutEnvironment.Embedded ? string.Empty : $" --environment={Environment.ToString().ToLowerInvariant()}";
-        var release = Release is { } tag ? $" --release={tag}" : string.Empty;
+        var release = forRelease is { } tag ? $" --release={tag}" : string.Empty;
         return $"./build.sh --target={target}{environment}{release}";
     }
 
