@@ -63,7 +63,10 @@ public static class Program
                 arguments.Options.ContainsKey("verify"),
                 arguments.Options.GetValueOrDefault("fault"),
                 arguments.Options.ContainsKey("again"),
-                arguments.Modes.Contains("exclusive"));
+                arguments.Modes.Contains("exclusive"))
+            {
+                Torture = Tools.TortureRequest.From(arguments.Options),
+            };
             var outcome = new RunOutcome();
             var code = Host(args, settings, request, console, variables, outcome, cancellationToken);
             code = code == 0 ? (int)ExitCode.Done : Ended(settings, request, console, variables, outcome, cancellationToken);

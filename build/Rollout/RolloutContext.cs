@@ -13,7 +13,11 @@ namespace Rollout;
 /// <param name="Fault">The drill's fault, <c>NAME</c> or <c>NAME=ARGUMENT</c>.</param>
 /// <param name="Again">Whether a release that was rolled back may go forward again.</param>
 /// <param name="Exclusive">Whether the target runs without its dependencies.</param>
-public sealed record RolloutRequest(IReadOnlyList<string> Targets, bool Json, bool Verify, string? Fault, bool Again, bool Exclusive);
+public sealed record RolloutRequest(IReadOnlyList<string> Targets, bool Json, bool Verify, string? Fault, bool Again, bool Exclusive)
+{
+    /// <summary>What <c>Torture</c> is to do.</summary>
+    public Tools.TortureRequest Torture { get; init; } = new();
+}
 
 /// <summary>How a run went, for its exit code: kept outside the engine, which does not hand a task's exit code on.</summary>
 public sealed class RunOutcome

@@ -145,7 +145,7 @@ public sealed class RolloutSettings
     ];
 
     private static readonly string[] EngineSections = ["Paths.", "Nuget.", "Settings."];
-    private static readonly string[] Switches = ["json", "verify", "fault", "again"];
+    private static readonly string[] Switches = ["json", "verify", "fault", "again", .. Tools.TortureRequest.Options];
 
     private readonly Dictionary<string, SettingValue> _values;
 
