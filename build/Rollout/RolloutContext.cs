@@ -35,6 +35,9 @@ public sealed record RolloutRequest(IReadOnlyList<string> Targets)
     /// <summary>Whether the target runs without its dependencies.</summary>
     public bool Exclusive { get; init; }
 
+    /// <summary>What <c>Torture</c> is to do.</summary>
+    public Tools.TortureRequest Torture { get; init; } = new();
+
     /// <summary>Whether no person asked: a failed run rolls back by itself.</summary>
     public bool IsAutomatic { get; init; }
 
@@ -47,6 +50,7 @@ public sealed record RolloutRequest(IReadOnlyList<string> Targets)
         Again = arguments.Options.ContainsKey("again"),
         AcceptPointOfNoReturn = arguments.Options.ContainsKey("accept-point-of-no-return"),
         BreakLock = arguments.Options.GetValueOrDefault("break-lock"),
+        Torture = Tools.TortureRequest.From(arguments.Options),
         Exclusive = arguments.Modes.Contains("exclusive"),
     };
 }

@@ -153,7 +153,7 @@ public sealed class RolloutSettings
     ];
 
     private static readonly string[] EngineSections = ["Paths.", "Nuget.", "Settings."];
-    private static readonly string[] Switches = ["json", "verify", "fault", "again", "break-lock", "accept-point-of-no-return"];
+    private static readonly string[] Switches = ["json", "verify", "fault", "again", "break-lock", "accept-point-of-no-return", .. Tools.TortureRequest.Options];
 
     private readonly Dictionary<string, SettingValue> _values;
 
