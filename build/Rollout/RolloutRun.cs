@@ -161,7 +161,7 @@ public sealed class RolloutRun : IAsyncDisposable
         var cluster = await KubernetesCluster.ConnectAsync(kubectl, surroundings.Kubeconfig, surroundings.Context, context.Time, progress, token);
         try
         {
-            var deployment = new SlotDeployment(context, kubectl, helm, surroundings.Kubeconfig, surroundings.Context, () => (context.ProcessRunner as EchoingProcessRunner)?.LastComplaint ?? string.Empty);
+            var deployment = new SlotDeployment(context, kubectl, helm, surroundings.Kubeconfig, surroundings.Context, () => (context.ProcessRunner as EchoingProcessRunner)?.LastComplaint ?? string.Empty, context.Time, progress, token);
             var @namespace = settings["Cluster.JournalNamespace"]!;
             var release = settings.Release ?? await NextReleaseAsync(context, surroundings, cluster, @namespace);
             var id = Guid.NewGuid().ToString("N")[..12];
