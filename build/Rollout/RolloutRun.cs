@@ -278,17 +278,29 @@ public sealed class RolloutRun : IAsyncDisposable
             : new Dictionary<string, string>(),
     };
 
-    /// <summary><c>helm upgrade --install</c> of the candidate with these values.</summary>
+    /// <summary><c>helm upgrade --install</c> of the candidate with these values; not done again where a killed run's helm has done it.</summary>
     public async Task UpgradeCandidateAsync(ChartValues values, string what, CancellationToken cancellationToken)
     {
         await AwaitPendingHelmAsync(cancellationToken);
+        var name = Settings["Chart.ReleaseName"]!;
+        var description = $"{Release}: {what}";
+        var files = await ValuesAsync(Candidate, values, "candidate", cancellationToken);
+        var digest = await SlotDeployment.DigestOfAsync(Checkout.DigestOfTree(Settings["Chart.Path"]!), files, description, cancellationToken);
+        var newest = await Cluster.HelmRevisionAsync(Candidate.Namespace, name, cancellationToken);
+        if (newest is { Status: "deployed" } && newest.Applied == digest && await Deployment.ManifestAsync(name, Candidate.Namespace) is { } manifest)
+        {
+            var strayed = manifest.StrayedIn(await Cluster.ListAsync($"/apis/apps/v1/namespaces/{Candidate.Namespace}/deployments", cancellationToken));
+            if (strayed.Count == 0)
+            {
+                Console.Note($"helm: revision {newest.Number} has this already");
+                return;
+            }
+
+            Console.Note($"helm: revision {newest.Number} has this, but {string.Join(", ", strayed)} strayed from it");
+        }
+
         await Deployment.UpgradeAsync(
-            Settings["Chart.ReleaseName"]!,
-            ChartFolder,
-            Candidate.Namespace,
-            await ValuesAsync(Candidate, values, "candidate", cancellationToken),
-            $"{Release}: {what}",
-            Settings.Duration("Chart.Timeout"));
+            name, ChartFolder, Candidate.Namespace, files, description, (digest, (newest?.Number ?? 0) + 1), Settings.Duration("Chart.Timeout"));
     }
 
     /// <summary>A fact that a finished step left in its <c>done</c> entry; null where it left none.</summary>

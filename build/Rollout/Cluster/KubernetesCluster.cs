@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Sockets;
@@ -13,12 +14,40 @@ namespace Rollout.Cluster;
 
 /// <summary>A Helm release's revision.</summary>
 /// <param name="Status"><c>deployed</c>, <c>failed</c>, <c>pending-install</c>, …</param>
-/// <param name="Begun">When helm began it.</param>
+/// <param name="Begun">When helm began it, by our clock.</param>
 /// <param name="Secret">The Secret that helm keeps it in.</param>
 public sealed record HelmRevision(int Number, string Status, DateTimeOffset Begun, string Secret)
 {
+    /// <summary>The label that says what a revision applied.</summary>
+    internal const string AppliedLabel = "aether.io/applied";
+
+    /// <summary>Digest of what was applied (<see cref="SlotDeployment.DigestOfAsync"/>); null for a revision that is not of this suite's making.</summary>
+    public string? Applied { get; init; }
+
     /// <summary>Whether helm is at work on it, or was killed while it was.</summary>
     public bool IsPending => Status.StartsWith("pending-", StringComparison.Ordinal);
+
+    // helm hands labels on to what a person applies after us; with the number in it, such a copy does not pass for ours.
+    internal static string AppliedValue(string digest, int number) => string.Create(CultureInfo.InvariantCulture, $"{digest}.{number}");
+
+    /// <summary>Reads a revision from the Secret that helm keeps it in.</summary>
+    /// <param name="ahead">How far the server's clock is ahead of ours.</param>
+    internal static HelmRevision From(JsonObject secret, TimeSpan ahead)
+    {
+        var metadata = secret["metadata"]!;
+        var labels = metadata["labels"]!;
+        var number = int.Parse(labels["version"]!.GetValue<string>(), CultureInfo.InvariantCulture);
+        var applied = labels[AppliedLabel]?.GetValue<string>();
+        var suffix = AppliedValue(string.Empty, number);
+        return new HelmRevision(
+            number,
+            labels["status"]!.GetValue<string>(),
+            DateTimeOffset.Parse(metadata["creationTimestamp"]!.GetValue<string>(), CultureInfo.InvariantCulture) - ahead,
+            metadata["name"]!.GetValue<string>())
+        {
+            Applied = applied is not null && applied.EndsWith(suffix, StringComparison.Ordinal) ? applied[..^suffix.Length] : null,
+        };
+    }
 }
 
 /// <summary>
@@ -46,6 +75,7 @@ public sealed class KubernetesCluster : IAsyncDisposable
     private readonly HttpClient _api;
     private readonly TimeProvider _time;
     private readonly ResiliencePipeline<Reply> _retry;
+    private TimeSpan _ahead;
 
     private KubernetesCluster(Process? proxy, DirectoryInfo? directory, SocketsHttpHandler handler, Uri address, TimeProvider time, IProgress<string> progress)
     {
@@ -244,12 +274,7 @@ public sealed class KubernetesCluster : IAsyncDisposable
     /// <summary>The newest revision of a Helm release, by the Secret that helm keeps it in; null where there is none.</summary>
     public async Task<HelmRevision?> HelmRevisionAsync(string @namespace, string release, CancellationToken cancellationToken) =>
         (await ListAsync($"/api/v1/namespaces/{@namespace}/secrets?labelSelector=owner%3Dhelm%2Cname%3D{release}", cancellationToken))
-            .Select(s => (Name: s["metadata"]!["name"]!.GetValue<string>(), Labels: s["metadata"]!["labels"]!, Made: s["metadata"]!["creationTimestamp"]!.GetValue<string>()))
-            .Select(s => new HelmRevision(
-                int.Parse(s.Labels["version"]!.GetValue<string>(), System.Globalization.CultureInfo.InvariantCulture),
-                s.Labels["status"]!.GetValue<string>(),
-                DateTimeOffset.Parse(s.Made, System.Globalization.CultureInfo.InvariantCulture),
-                s.Name))
+            .Select(s => HelmRevision.From(s, _ahead))
             .MaxBy(r => r.Number);
 
     /// <summary>Reads a release's journal: the ConfigMap <c>rollout-RELEASE</c>.</summary>
@@ -387,6 +412,11 @@ public sealed class KubernetesCluster : IAsyncDisposable
     private Reply Judge(HttpResponseMessage response, string text, string asked)
     {
         var code = response.StatusCode;
+        if (response.Headers.Date is { } theirs)
+        {
+            _ahead = theirs - _time.GetUtcNow();
+        }
+
         JsonNode? json = null;
         JsonException? malformed = null;
         try

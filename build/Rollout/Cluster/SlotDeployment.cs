@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Text;
 using Cake.Core;
 using Cake.Core.IO;
 using Cake.Core.Tooling;
@@ -103,9 +105,36 @@ public sealed class SlotDeployment(
         return RenderedChart.Parse(string.Join('\n', lines));
     }
 
+    /// <summary>What tells an upgrade from another: a digest over the chart, the values and the description.</summary>
+    /// <param name="chart">The digest of the chart's folder.</param>
+    /// <param name="values">The values files; what is in them counts, and their order.</param>
+    public static async Task<string> DigestOfAsync(string chart, IReadOnlyList<string> values, string description, CancellationToken cancellationToken)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        Add(Encoding.UTF8.GetBytes(chart));
+        Add(Encoding.UTF8.GetBytes(description));
+        foreach (var file in values)
+        {
+            Add(await File.ReadAllBytesAsync(file, cancellationToken));
+        }
+
+        // A label's value has 63 characters at most, and the revision's number follows.
+        return Convert.ToHexStringLower(hash.GetHashAndReset())[..40];
+
+        void Add(byte[] part)
+        {
+            hash.AppendData(BitConverter.GetBytes(part.LongLength));
+            hash.AppendData(part);
+        }
+    }
+
     /// <summary><c>helm upgrade --install --wait</c>.</summary>
+    /// <param name="applied">
+    /// The digest of what is applied and the number that the revision will have; they come back as <see cref="HelmRevision.Applied"/>.
+    /// </param>
     /// <exception cref="RolloutException">helm failed; its words are in the message.</exception>
-    public Task UpgradeAsync(string release, string chart, string @namespace, IReadOnlyList<string> values, string description, TimeSpan timeout) =>
+    public Task UpgradeAsync(
+        string release, string chart, string @namespace, IReadOnlyList<string> values, string description, (string Digest, int Number) applied, TimeSpan timeout) =>
         OrThrowAsync(TryAsync($"helm upgrade {release} in {@namespace}", () => _ = cake.HelmUpgradeWithResult(
             release,
             chart,
@@ -117,6 +146,7 @@ public sealed class SlotDeployment(
                 Wait = "watcher",
                 Timeout = timeout,
                 Description = description,
+                Labels = new Dictionary<string, string> { [HelmRevision.AppliedLabel] = HelmRevision.AppliedValue(applied.Digest, applied.Number) },
                 ForceConflicts = true,
                 HistoryMax = 10,
                 ToolTimeout = timeout + Grace,

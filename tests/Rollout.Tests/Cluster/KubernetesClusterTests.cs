@@ -243,6 +243,32 @@ public sealed class KubernetesClusterTests
     }
 
     [Test]
+    public async Task The_newest_revision_of_a_release_tells_what_it_applied()
+    {
+        Answers(Revisions(("9", "superseded", "0a1b.9"), ("10", "deployed", "0c2d.10")));
+        var revision = await _cluster.HelmRevisionAsync("green", "aether", default);
+        Assert.That((revision!.Number, revision.Status, revision.Secret, revision.Applied), Is.EqualTo((10, "deployed", "v10", "0c2d")));
+        Assert.That(_server.Requests.Single().Query, Is.EqualTo("?labelSelector=owner%3Dhelm%2Cname%3Daether"));
+    }
+
+    [TestCase("0a1b.9")]
+    [TestCase("0a1b")]
+    [TestCase(null)]
+    public async Task A_label_that_helm_handed_on_from_another_revision_does_not_count(string? label)
+    {
+        Answers(Revisions(("10", "deployed", label)));
+        Assert.That((await _cluster.HelmRevisionAsync("green", "aether", default))!.Applied, Is.Null);
+    }
+
+    [Test]
+    public async Task The_beginning_of_a_revision_is_told_by_our_clock()
+    {
+        // The server's clock is an hour ahead of ours, and the revision a minute old.
+        Answers(Revisions(("1", "pending-install", null)) with { Headers = new Dictionary<string, string> { ["Date"] = "Mon, 23 Nov 2026 13:00:00 GMT" } });
+        Assert.That((await _cluster.HelmRevisionAsync("green", "aether", default))!.Begun, Is.EqualTo(_time.GetUtcNow() - TimeSpan.FromMinutes(1)));
+    }
+
+    [Test]
     public async Task What_a_service_says_behind_the_proxy_is_its_own_word_and_not_asked_again()
     {
         Answers(Status(503), Ok);
@@ -279,6 +305,19 @@ public sealed class KubernetesClusterTests
     }
 
     private static Reply Status(int code) => new(code, $$"""{"kind":"Status","message":"because","code":{{code}}}""");
+
+    private static Reply Revisions(params (string Number, string Status, string? Applied)[] revisions) => new(200, new JsonObject
+    {
+        ["items"] = new JsonArray([.. revisions.Select(r => new JsonObject
+        {
+            ["metadata"] = new JsonObject
+            {
+                ["name"] = "v" + r.Number,
+                ["creationTimestamp"] = "2026-11-23T12:59:00Z",
+                ["labels"] = new JsonObject { ["version"] = r.Number, ["status"] = r.Status, ["aether.io/applied"] = r.Applied },
+            },
+        })]),
+    }.ToJsonString());
 
     private static async Task AdvanceUntilAsync(FakeTimeProvider time, Func<bool> reached)
     {

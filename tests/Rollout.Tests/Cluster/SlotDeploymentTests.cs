@@ -128,8 +128,37 @@ public sealed class SlotDeploymentTests
     {
         var deployment = _place.Deployment("kubectl", _place.Script("helm", "exec sleep 60"));
         Assert.That(
-            () => deployment.UpgradeAsync("aether", "chart", "green", [], "test", TimeSpan.FromSeconds(-59)),
+            () => deployment.UpgradeAsync("aether", "chart", "green", [], "test", ("0a1b", 3), TimeSpan.FromSeconds(-59)),
             Throws.TypeOf<RolloutException>().With.Message.Contains("did not end in its time and was stopped"));
+    }
+
+    [Test]
+    public async Task An_upgrade_carries_what_it_applies_and_its_number_as_a_label()
+    {
+        var deployment = _place.Deployment("kubectl", _place.Tool("helm"));
+        await deployment.UpgradeAsync("aether", "chart", "green", ["a.yaml"], "v1: test", ("0a1b", 3), TimeSpan.FromMinutes(5));
+        Assert.That(_place.CallsOf("helm").Single(), Does.StartWith("upgrade aether chart --namespace=green --values=a.yaml --install").And.Contains("--labels=aether.io/applied=0a1b.3"));
+    }
+
+    [Test]
+    public async Task The_digest_of_an_upgrade_changes_with_chart_values_their_order_and_description_and_with_nothing_else()
+    {
+        var (a, b, copy) = (_place.PathOf("a.yaml"), _place.PathOf("b.yaml"), _place.PathOf("copy.yaml"));
+        foreach (var (file, text) in new[] { (a, "x: 1"), (b, "y: 2"), (copy, "x: 1") })
+        {
+            await File.WriteAllTextAsync(file, text);
+        }
+
+        async Task<string> Of(string chart, string description, params string[] files) => await SlotDeployment.DigestOfAsync(chart, files, description, default);
+        var digest = await Of("sha256:1", "v1: install", a, b);
+        Assert.That(digest, Does.Match("^[0-9a-f]{40}$"));
+        Assert.That(await Of("sha256:1", "v1: install", copy, b), Is.EqualTo(digest), "where a file lies does not count");
+        var others = new[]
+        {
+            await Of("sha256:2", "v1: install", a, b), await Of("sha256:1", "v1: other", a, b), await Of("sha256:1", "v1: install", b, a),
+            await Of("sha256:1", "v1: install", a), await Of("sha256:1v", "1: install", a, b),
+        };
+        Assert.That(others.Append(digest).Distinct().Count(), Is.EqualTo(others.Length + 1));
     }
 
     [Test]
