@@ -161,7 +161,6 @@ public sealed class RolloutRun : IAsyncDisposable
         var cluster = await KubernetesCluster.ConnectAsync(kubectl, surroundings.Kubeconfig, surroundings.Context, context.Time, progress, token);
         try
         {
-            var deployment = new SlotDeployment(context, kubectl, helm, surroundings.Kubeconfig, surroundings.Context, () => (context.ProcessRunner as EchoingProcessRunner)?.LastComplaint ?? string.Empty, context.Time, progress, token);
             var @namespace = settings["Cluster.JournalNamespace"]!;
             var release = settings.Release ?? await NextReleaseAsync(context, surroundings, cluster, @namespace);
             var id = Guid.NewGuid().ToString("N")[..12];
@@ -170,6 +169,17 @@ public sealed class RolloutRun : IAsyncDisposable
             var taken = held is null ? null : await held.AcquireAsync(release, context.Request.Targets[0], context.Request.BreakLock, token);
             var journal = JournalOf(release, cluster, settings, context, id, held);
             await journal.LoadAsync(token);
+            var deployment = new SlotDeployment(
+                context,
+                kubectl,
+                helm,
+                surroundings.Kubeconfig,
+                surroundings.Context,
+                () => (context.ProcessRunner as EchoingProcessRunner)?.LastComplaint ?? string.Empty,
+                FenceOf(held),
+                context.Time,
+                progress,
+                token);
             var run = new RolloutRun(context, surroundings, cluster, deployment, kubectl, release, journal, held);
             await run.MarkTakeoverAsync(taken, id, token);
             await run.TakeRolesAsync(token);

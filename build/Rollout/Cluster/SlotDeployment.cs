@@ -18,6 +18,7 @@ namespace Rollout.Cluster;
 /// <param name="kubeconfig">Null is the tools' own default.</param>
 /// <param name="kubeContext">Null is the kubeconfig's current context.</param>
 /// <param name="complaint">What the tool that ran last wrote to standard error.</param>
+/// <param name="fence">Asked before each attempt of a command that changes something.</param>
 /// <param name="cancellationToken">Ends the pauses between two tries; who starts the processes ends those.</param>
 public sealed class SlotDeployment(
     ICakeContext cake,
@@ -26,6 +27,7 @@ public sealed class SlotDeployment(
     string? kubeconfig,
     string? kubeContext,
     Func<string> complaint,
+    Fence fence,
     TimeProvider time,
     IProgress<string> progress,
     CancellationToken cancellationToken)
@@ -150,7 +152,7 @@ public sealed class SlotDeployment(
                 ForceConflicts = true,
                 HistoryMax = 10,
                 ToolTimeout = timeout + Grace,
-            })), $"Look: kubectl get pods -n {@namespace}"));
+            })), fence, $"Look: kubectl get pods -n {@namespace}"));
 
     /// <summary><c>helm get manifest</c>: what a release has installed; null where there is no such release.</summary>
     /// <exception cref="RolloutException">helm could not find out.</exception>
@@ -170,7 +172,7 @@ public sealed class SlotDeployment(
 
     /// <summary><c>helm uninstall</c>.</summary>
     public Task UninstallAsync(string release, string @namespace) => OrThrowAsync(TryAsync($"helm uninstall {release} in {@namespace}", () =>
-        cake.HelmUninstall(release, Helm(new HelmUninstallSettings { Namespace = @namespace, Wait = "watcher", Timeout = UninstallTime, ToolTimeout = UninstallTime + Grace }))));
+        cake.HelmUninstall(release, Helm(new HelmUninstallSettings { Namespace = @namespace, Wait = "watcher", Timeout = UninstallTime, ToolTimeout = UninstallTime + Grace })), fence));
 
     /// <summary>Whether a tool's complaint is of a server that may do better in a moment.</summary>
     internal static bool IsPassing(string complaint) => PassingComplaints.Any(c => complaint.Contains(c, StringComparison.Ordinal));
@@ -204,7 +206,7 @@ public sealed class SlotDeployment(
 
             return arguments;
         };
-        return RepeatAsync($"kubectl {string.Join(' ', words)}", () => alias(settings));
+        return RepeatAsync($"kubectl {string.Join(' ', words)}", () => alias(settings), fence);
     }
 
     private static async Task OrThrowAsync(Task<Failure?> running)
@@ -215,11 +217,11 @@ public sealed class SlotDeployment(
         }
     }
 
-    private async Task<Failure?> RepeatAsync(string what, Action run)
+    private async Task<Failure?> RepeatAsync(string what, Action run, Fence? before = null)
     {
         for (var attempt = 1; ; attempt++)
         {
-            var failure = await TryAsync(what, run);
+            var failure = await TryAsync(what, run, before);
             if (failure is null || attempt == Tries || !IsPassing(failure.Complaint) || cancellationToken.IsCancellationRequested)
             {
                 return failure;
@@ -231,11 +233,16 @@ public sealed class SlotDeployment(
         }
     }
 
-    private Task<Failure?> TryAsync(string what, Action run, string? hint = null) => Task.Run(() =>
+    private async Task<Failure?> TryAsync(string what, Action run, Fence? before = null, string? hint = null)
     {
+        if (before is not null)
+        {
+            await before(cancellationToken);
+        }
+
         try
         {
-            run();
+            await Task.Run(run);
             return null;
         }
         catch (CakeException exception)
@@ -247,7 +254,7 @@ public sealed class SlotDeployment(
         {
             return new Failure(string.Empty, new RolloutException($"{what} did not end in its time and was stopped: {exception.Message}", hint, ExitCode.Failed, exception));
         }
-    });
+    }
 
     private TSettings Helm<TSettings>(TSettings settings)
         where TSettings : HelmSettings

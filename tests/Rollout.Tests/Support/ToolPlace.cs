@@ -101,7 +101,7 @@ internal sealed class ToolPlace : IDisposable
 
     /// <summary>A slot's deployment through these programs; pauses between tries take no time.</summary>
     public SlotDeployment Deployment(string kubectl, string helm, string? kubeconfig = null, string? context = null) =>
-        new(Context, kubectl, helm, kubeconfig, context, () => Runner.LastComplaint, new HastyTime(), Reports, _stop.Token);
+        new(Context, kubectl, helm, kubeconfig, context, () => Runner.LastComplaint, Fences.Open, new HastyTime(), Reports, _stop.Token);
 
     public void Dispose()
     {
