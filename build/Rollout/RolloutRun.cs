@@ -291,7 +291,7 @@ public sealed class RolloutRun : IAsyncDisposable
     /// <summary><c>helm upgrade --install</c> of the candidate with these values; not done again where a killed run's helm has done it.</summary>
     public async Task UpgradeCandidateAsync(ChartValues values, string what, CancellationToken cancellationToken)
     {
-        await AwaitPendingHelmAsync(cancellationToken);
+        await AwaitPendingHelmAsync(holdsLock: true, begunHere: false, cancellationToken);
         var name = Settings["Chart.ReleaseName"]!;
         var description = $"{Release}: {what}";
         var files = await ValuesAsync(Candidate, values, "candidate", cancellationToken);
@@ -565,34 +565,53 @@ public sealed class RolloutRun : IAsyncDisposable
                 Release: m["metadata"]!["annotations"]!["aether.io/release"]!.GetValue<string>(),
                 Entries: RolloutJournal.Parse(m["data"]!["journal.jsonl"]!.GetValue<string>(), m["metadata"]!["annotations"]!["aether.io/release"]!.GetValue<string>())))];
 
-    // A run that was killed leaves its helm working, and a helm that was killed leaves its revision pending. The first ends by itself within its
-    // time limit; after that only the second is left, and its revision's Secret bars every further upgrade.
-    private async Task AwaitPendingHelmAsync(CancellationToken cancellationToken)
+    // Decided by HelmRecovery. Whose the lock is, and whether the revision was begun on this machine, its callers know.
+    private async Task AwaitPendingHelmAsync(bool holdsLock, bool begunHere, CancellationToken cancellationToken)
     {
         var name = Settings["Chart.ReleaseName"]!;
-        var last = await Cluster.HelmRevisionAsync(Candidate.Namespace, name, cancellationToken);
-        if (last is not { IsPending: true })
+        var limit = Settings.Duration("Chart.Timeout") + TimeSpan.FromSeconds(5);
+        if (await Cluster.HelmRevisionAsync(Candidate.Namespace, name, cancellationToken) is not { IsPending: true } found)
         {
             return;
         }
 
-        Console.Warning($"revision {last.Number} of {name} in {Candidate.Namespace} is {last.Status} since {last.Begun:HH:mm:ss} UTC: an earlier run was killed");
-        var limit = Settings.Duration("Chart.Timeout") + TimeSpan.FromSeconds(5);
-        last = await Waiting.UntilAsync(
-            "that helm to end",
-            token => Cluster.HelmRevisionAsync(Candidate.Namespace, name, token),
-            seen => seen is not { IsPending: true } || Time.GetUtcNow() - seen.Begun > limit,
-            seen => seen?.Status ?? "gone",
-            limit + TimeSpan.FromSeconds(5),
-            TimeSpan.FromMilliseconds(250),
-            Time,
-            Console.Progress,
-            cancellationToken);
-        if (last is { IsPending: true })
+        Console.Warning($"revision {found.Number} of {name} in {Candidate.Namespace} is {found.Status} since {found.Begun:HH:mm:ss} UTC: an earlier run was killed");
+        while (true)
         {
-            await Journal.AppendAsync("Rollout", JournalEvent.Intent, "helm-pending", new JsonObject { ["secret"] = last.Secret, ["before"] = last.Status }, cancellationToken);
-            await Cluster.DeleteAsync($"/api/v1/namespaces/{Candidate.Namespace}/secrets/{last.Secret}", cancellationToken);
-            Console.Note($"its time is up: {last.Secret} is removed, and the upgrade applies everything again");
+            var (newest, decision) = await Waiting.UntilAsync(
+                "that helm to end",
+                LookAsync,
+                seen => seen.Decision is not HelmDecision.Wait,
+                seen => seen.Newest?.Status ?? "gone",
+                limit + HelmRecovery.Grace + TimeSpan.FromSeconds(10),
+                TimeSpan.FromMilliseconds(250),
+                Time,
+                Console.Progress,
+                cancellationToken);
+            if (decision is HelmDecision.Refuse refused)
+            {
+                throw new RolloutException(refused.Why, refused.Hint, ExitCode.Refused);
+            }
+
+            if (decision is not HelmDecision.Remove { Secret: var secret })
+            {
+                return;
+            }
+
+            await Journal.AppendAsync("Rollout", JournalEvent.Intent, "helm-pending", new JsonObject { ["secret"] = secret, ["before"] = newest!.Status }, cancellationToken);
+            if (await Cluster.DeleteUnchangedAsync($"/api/v1/namespaces/{Candidate.Namespace}/secrets/{secret}", newest.Version!, cancellationToken))
+            {
+                Console.Note($"no helm will end it: {secret} is removed, and the upgrade applies everything again");
+                return;
+            }
+        }
+
+        async Task<(HelmRevision? Newest, HelmDecision Decision)> LookAsync(CancellationToken token)
+        {
+            // The process first: a helm that has ended by then has written how.
+            var orphan = HelmRecovery.OrphanOf(name, Candidate.Namespace, begunHere, Surroundings.Kubeconfig);
+            var newest = await Cluster.HelmRevisionAsync(Candidate.Namespace, name, token);
+            return (newest, HelmRecovery.Decide(newest, holdsLock, orphan, limit, Time.GetUtcNow()));
         }
     }
 

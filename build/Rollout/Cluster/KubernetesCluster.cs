@@ -24,6 +24,9 @@ public sealed record HelmRevision(int Number, string Status, DateTimeOffset Begu
     /// <summary>Digest of what was applied (<see cref="SlotDeployment.DigestOfAsync"/>); null for a revision that is not of this suite's making.</summary>
     public string? Applied { get; init; }
 
+    /// <summary>The Secret's version, by which a change is noticed; null in a revision that was not read.</summary>
+    public string? Version { get; init; }
+
     /// <summary>Whether helm is at work on it, or was killed while it was.</summary>
     public bool IsPending => Status.StartsWith("pending-", StringComparison.Ordinal);
 
@@ -45,6 +48,7 @@ public sealed record HelmRevision(int Number, string Status, DateTimeOffset Begu
             DateTimeOffset.Parse(metadata["creationTimestamp"]!.GetValue<string>(), CultureInfo.InvariantCulture) - ahead,
             metadata["name"]!.GetValue<string>())
         {
+            Version = metadata["resourceVersion"]?.GetValue<string>(),
             Applied = applied is not null && applied.EndsWith(suffix, StringComparison.Ordinal) ? applied[..^suffix.Length] : null,
         };
     }
@@ -260,6 +264,24 @@ public sealed class KubernetesCluster : IAsyncDisposable
         {
             Accept(reply);
         }
+    }
+
+    /// <summary>Deletes an object if nobody wrote it since <paramref name="version"/>; false when somebody did.</summary>
+    public async Task<bool> DeleteUnchangedAsync(string path, string version, CancellationToken cancellationToken)
+    {
+        var options = new JsonObject
+        {
+            ["apiVersion"] = "v1",
+            ["kind"] = "DeleteOptions",
+            ["preconditions"] = new JsonObject { ["resourceVersion"] = version },
+        };
+        var reply = await _retry.ExecuteAsync(async token => await AttemptAsync(HttpMethod.Delete, path, options, "application/json", token), cancellationToken);
+        return reply.Code switch
+        {
+            HttpStatusCode.Conflict => false,
+            HttpStatusCode.NotFound => true,
+            _ => Accept(reply).Problem is null,
+        };
     }
 
     /// <summary>The load balancer address of a Service; null while it has none.</summary>

@@ -222,6 +222,16 @@ public sealed class KubernetesClusterTests
         Assert.That(Asked, Is.EqualTo(new[] { "DELETE", "DELETE" }));
     }
 
+    [TestCase(200, true)]
+    [TestCase(404, true)]
+    [TestCase(409, false)]
+    public async Task An_object_is_deleted_only_as_it_was_seen(int code, bool deleted)
+    {
+        Answers(Reply.Cut, Status(code));
+        Assert.That(await _cluster.DeleteUnchangedAsync($"{Path}/a", "6", default), Is.EqualTo(deleted));
+        Assert.That(_server.Requests.Last().Text, Does.Contain("""{"resourceVersion":"6"}"""));
+    }
+
     [TestCase(-1)]
     [TestCase(429)]
     [TestCase(500)]
@@ -278,14 +288,14 @@ public sealed class KubernetesClusterTests
     }
 
     [Test]
-    [Platform(Include = "Unix")]
+    [Platform(Include = "Linux")]
     public async Task A_kubectl_proxy_that_ended_is_named()
     {
         Answers(new Reply(200, """{"major":"1"}"""));
         using var place = new ToolPlace();
         await using var cluster = await KubernetesCluster.ConnectAsync(
             await RealTools.KubectlAsync(), Kubeconfig(place), null, TimeProvider.System, _reports, default);
-        var proxy = Process.GetProcessesByName("kubectl").Single(p => File.ReadAllText($"/proc/{p.Id}/environ").Contains(place.PathOf("kubeconfig"), StringComparison.Ordinal));
+        var proxy = Process.GetProcessesByName("kubectl").Single(p => EnvironmentOf(p).Contains(place.PathOf("kubeconfig"), StringComparison.Ordinal));
         proxy.Kill();
         await proxy.WaitForExitAsync();
         Assert.That(
@@ -305,6 +315,19 @@ public sealed class KubernetesClusterTests
     }
 
     private static Reply Status(int code) => new(code, $$"""{"kind":"Status","message":"because","code":{{code}}}""");
+
+    private static string EnvironmentOf(Process process)
+    {
+        try
+        {
+            return File.ReadAllText($"/proc/{process.Id}/environ");
+        }
+        catch (IOException)
+        {
+            // Another test's, just gone.
+            return string.Empty;
+        }
+    }
 
     private static Reply Revisions(params (string Number, string Status, string? Applied)[] revisions) => new(200, new JsonObject
     {
