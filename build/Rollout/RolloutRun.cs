@@ -167,6 +167,7 @@ public sealed class RolloutRun : IAsyncDisposable
             var changesNothing = context.Request.Targets.All(PlaybookOrder.ChangesNothing);
             held = changesNothing ? null : new RolloutLock(cluster.Http, @namespace, Actor, id, settings.Duration("Lock.Duration"), context.Time, progress);
             var taken = held is null ? null : await held.AcquireAsync(release, context.Request.Targets[0], context.Request.BreakLock, token);
+            cluster.Fence = FenceOf(held);
             var journal = JournalOf(release, cluster, settings, context, id, held);
             await journal.LoadAsync(token);
             var deployment = new SlotDeployment(
@@ -291,7 +292,7 @@ public sealed class RolloutRun : IAsyncDisposable
     /// <summary><c>helm upgrade --install</c> of the candidate with these values; not done again where a killed run's helm has done it.</summary>
     public async Task UpgradeCandidateAsync(ChartValues values, string what, CancellationToken cancellationToken)
     {
-        await AwaitPendingHelmAsync(holdsLock: true, begunHere: false, cancellationToken);
+        await AwaitPendingHelmAsync(cancellationToken);
         var name = Settings["Chart.ReleaseName"]!;
         var description = $"{Release}: {what}";
         var files = await ValuesAsync(Candidate, values, "candidate", cancellationToken);
@@ -565,8 +566,8 @@ public sealed class RolloutRun : IAsyncDisposable
                 Release: m["metadata"]!["annotations"]!["aether.io/release"]!.GetValue<string>(),
                 Entries: RolloutJournal.Parse(m["data"]!["journal.jsonl"]!.GetValue<string>(), m["metadata"]!["annotations"]!["aether.io/release"]!.GetValue<string>())))];
 
-    // Decided by HelmRecovery. Whose the lock is, and whether the revision was begun on this machine, its callers know.
-    private async Task AwaitPendingHelmAsync(bool holdsLock, bool begunHere, CancellationToken cancellationToken)
+    // Decided by HelmRecovery.
+    private async Task AwaitPendingHelmAsync(CancellationToken cancellationToken)
     {
         var name = Settings["Chart.ReleaseName"]!;
         var limit = Settings.Duration("Chart.Timeout") + TimeSpan.FromSeconds(5);
@@ -609,9 +610,15 @@ public sealed class RolloutRun : IAsyncDisposable
         async Task<(HelmRevision? Newest, HelmDecision Decision)> LookAsync(CancellationToken token)
         {
             // The process first: a helm that has ended by then has written how.
+            var begunHere = found.Machine is not null && found.Machine == ProcessMark.Current?.Machine;
             var orphan = HelmRecovery.OrphanOf(name, Candidate.Namespace, begunHere, Surroundings.Kubeconfig);
             var newest = await Cluster.HelmRevisionAsync(Candidate.Namespace, name, token);
-            return (newest, HelmRecovery.Decide(newest, holdsLock, orphan, limit, Time.GetUtcNow()));
+            if (orphan is HelmOrphan.Gone && newest?.Secret != found.Secret)
+            {
+                orphan = new HelmOrphan.Unknown();
+            }
+
+            return (newest, HelmRecovery.Decide(newest, _lock is { IsHeld: true }, orphan, limit, Time.GetUtcNow()));
         }
     }
 

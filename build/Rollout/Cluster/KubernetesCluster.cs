@@ -21,8 +21,14 @@ public sealed record HelmRevision(int Number, string Status, DateTimeOffset Begu
     /// <summary>The label that says what a revision applied.</summary>
     internal const string AppliedLabel = "aether.io/applied";
 
+    /// <summary>The label that says on which machine helm was started.</summary>
+    internal const string MachineLabel = "aether.io/machine";
+
     /// <summary>Digest of what was applied (<see cref="SlotDeployment.DigestOfAsync"/>); null for a revision that is not of this suite's making.</summary>
     public string? Applied { get; init; }
+
+    /// <summary>The machine that helm was started on (<see cref="ProcessMark.Machine"/>); null where that is not known.</summary>
+    public string? Machine { get; init; }
 
     /// <summary>The Secret's version, by which a change is noticed; null in a revision that was not read.</summary>
     public string? Version { get; init; }
@@ -48,6 +54,7 @@ public sealed record HelmRevision(int Number, string Status, DateTimeOffset Begu
             DateTimeOffset.Parse(metadata["creationTimestamp"]!.GetValue<string>(), CultureInfo.InvariantCulture) - ahead,
             metadata["name"]!.GetValue<string>())
         {
+            Machine = labels[MachineLabel]?.GetValue<string>(),
             Version = metadata["resourceVersion"]?.GetValue<string>(),
             Applied = applied is not null && applied.EndsWith(suffix, StringComparison.Ordinal) ? applied[..^suffix.Length] : null,
         };
@@ -64,6 +71,7 @@ public sealed class KubernetesCluster : IAsyncDisposable
     // Our end of the pipe closes when this process ends, however it ends: a proxy with credentials must not outlive the run.
     private const string DiesWithUs = "exec 3<&0; \"$@\" & child=$!; (cat <&3 >/dev/null; kill $child) 2>/dev/null & wait $child";
 
+    private const string HeadAnnotation = "aether.io/head";
     private const string MergePatch = "application/merge-patch+json";
     private const int Tries = 7;
     private const int LargestBody = 64 * 1024 * 1024;
@@ -118,6 +126,9 @@ public sealed class KubernetesCluster : IAsyncDisposable
     /// service and pod proxies an error is the service's own word.
     /// </summary>
     public HttpClient Http { get; }
+
+    /// <summary>Asked before each write of an object; the journal and the lock have fences of their own. Open until a run has its lock.</summary>
+    public Fence Fence { get; set; } = _ => Task.CompletedTask;
 
     /// <summary>Starts the proxy and asks the server for its version.</summary>
     /// <param name="kubectl">Path of kubectl.</param>
@@ -237,6 +248,7 @@ public sealed class KubernetesCluster : IAsyncDisposable
         Accept(await _retry.ExecuteAsync(
             async token =>
             {
+                await Fence(token);
                 var created = await AttemptAsync(HttpMethod.Post, collection, value, "application/json", token);
                 if (created.Code != HttpStatusCode.Conflict)
                 {
@@ -256,6 +268,7 @@ public sealed class KubernetesCluster : IAsyncDisposable
         var reply = await _retry.ExecuteAsync(
             async token =>
             {
+                await Fence(token);
                 var deleted = await AttemptAsync(HttpMethod.Delete, path, null, null, token);
                 return deleted.Code == HttpStatusCode.Conflict ? deleted with { Again = true } : deleted;
             },
@@ -275,7 +288,13 @@ public sealed class KubernetesCluster : IAsyncDisposable
             ["kind"] = "DeleteOptions",
             ["preconditions"] = new JsonObject { ["resourceVersion"] = version },
         };
-        var reply = await _retry.ExecuteAsync(async token => await AttemptAsync(HttpMethod.Delete, path, options, "application/json", token), cancellationToken);
+        var reply = await _retry.ExecuteAsync(
+            async token =>
+            {
+                await Fence(token);
+                return await AttemptAsync(HttpMethod.Delete, path, options, "application/json", token);
+            },
+            cancellationToken);
         return reply.Code switch
         {
             HttpStatusCode.Conflict => false,
@@ -307,7 +326,8 @@ public sealed class KubernetesCluster : IAsyncDisposable
             ? new StoredJournal(string.Empty, null)
             : new StoredJournal(
                 found["data"]?["journal.jsonl"]?.GetValue<string>() ?? string.Empty,
-                found["metadata"]!["resourceVersion"]!.GetValue<string>());
+                found["metadata"]!["resourceVersion"]!.GetValue<string>(),
+                found["metadata"]!["annotations"]?[HeadAnnotation]?.GetValue<string>());
     }
 
     /// <summary>
@@ -327,7 +347,7 @@ public sealed class KubernetesCluster : IAsyncDisposable
                 ["name"] = JournalName(release),
                 ["namespace"] = @namespace,
                 ["labels"] = new JsonObject { ["app.kubernetes.io/managed-by"] = "aether-rollout" },
-                ["annotations"] = new JsonObject { ["aether.io/release"] = release },
+                ["annotations"] = new JsonObject { ["aether.io/release"] = release, [HeadAnnotation] = RolloutJournal.HeadOf(text) },
             },
             ["data"] = new JsonObject { ["journal.jsonl"] = text },
         };

@@ -3,8 +3,6 @@ using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Polly;
-using Polly.Retry;
 
 namespace Rollout.Cluster;
 
@@ -62,20 +60,9 @@ internal sealed class LeaseEndpoint(HttpClient http, string @namespace, TimeSpan
 {
     public const string Name = "aether-rollout";
     private const int Tries = 4;
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(5);
     private static readonly JsonDocumentOptions Strict = new() { AllowDuplicateProperties = false };
-
-    private readonly ResiliencePipeline<LeaseAnswer> _retry = new ResiliencePipelineBuilder<LeaseAnswer> { TimeProvider = time }
-        .AddRetry(new RetryStrategyOptions<LeaseAnswer>
-        {
-            ShouldHandle = arguments => ValueTask.FromResult(arguments.Outcome.Result is { Again: true }),
-            MaxRetryAttempts = Tries - 1,
-            BackoffType = DelayBackoffType.Exponential,
-            Delay = TimeSpan.FromMilliseconds(200),
-            UseJitter = true,
-            DelayGenerator = arguments => ValueTask.FromResult(arguments.Outcome.Result?.Wait),
-        })
-        .Build();
 
     /// <summary>The Lease's address at the API server.</summary>
     public string Path { get; } = $"/apis/coordination.k8s.io/v1/namespaces/{@namespace}/leases/{Name}";
@@ -108,8 +95,20 @@ internal sealed class LeaseEndpoint(HttpClient http, string @namespace, TimeSpan
         ["metadata"] = new JsonObject { ["name"] = @namespace, ["labels"] = new JsonObject { ["app.kubernetes.io/managed-by"] = "aether-rollout" } },
     };
 
-    private async Task<LeaseAnswer> SendAsync(HttpMethod method, string path, JsonObject? body, CancellationToken cancellationToken) =>
-        await _retry.ExecuteAsync(async token => await AttemptAsync(method, path, body, token), cancellationToken);
+    private async Task<LeaseAnswer> SendAsync(HttpMethod method, string path, JsonObject? body, CancellationToken cancellationToken)
+    {
+        var pause = FirstPause;
+        for (var attempt = 1; ; attempt++, pause *= 2)
+        {
+            var answer = await AttemptAsync(method, path, body, cancellationToken);
+            if (!answer.Again || attempt == Tries)
+            {
+                return answer;
+            }
+
+            await Task.Delay(answer.Wait ?? pause, time, cancellationToken);
+        }
+    }
 
     private async Task<LeaseAnswer> AttemptAsync(HttpMethod method, string path, JsonObject? body, CancellationToken cancellationToken)
     {

@@ -66,6 +66,9 @@ public sealed record ProcessMark(Guid BootId, ulong PidNamespace, int Pid, ulong
         }
     }
 
+    /// <summary>Tells this boot of this machine, and this container on it, from others; a legal label's value.</summary>
+    public string Machine => string.Create(CultureInfo.InvariantCulture, $"{BootId:N}.{PidNamespace}");
+
     /// <summary><c>BOOT/NAMESPACE/PID/START</c>.</summary>
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{BootId:D}/{PidNamespace}/{Pid}/{StartTime}");
 

@@ -270,6 +270,7 @@ public sealed class RolloutLock(
     {
         await StopAsync();
         _stop?.Dispose();
+        _stop = null;
         _oneWriter.Dispose();
     }
 
@@ -563,11 +564,7 @@ public sealed class RolloutLock(
 
     private async Task StopAsync()
     {
-        if (_stop is { IsCancellationRequested: false } stop)
-        {
-            await stop.CancelAsync();
-        }
-
+        _stop?.Cancel();
         await _renewal;
     }
 

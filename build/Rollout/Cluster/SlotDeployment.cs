@@ -148,7 +148,11 @@ public sealed class SlotDeployment(
                 Wait = "watcher",
                 Timeout = timeout,
                 Description = description,
-                Labels = new Dictionary<string, string> { [HelmRevision.AppliedLabel] = HelmRevision.AppliedValue(applied.Digest, applied.Number) },
+                Labels = new Dictionary<string, string>
+                {
+                    [HelmRevision.AppliedLabel] = HelmRevision.AppliedValue(applied.Digest, applied.Number),
+                    [HelmRevision.MachineLabel] = ProcessMark.Current?.Machine ?? "unknown",
+                },
                 ForceConflicts = true,
                 HistoryMax = 10,
                 ToolTimeout = timeout + Grace,

@@ -6,7 +6,8 @@ namespace Rollout.Journal;
 
 /// <summary>The stored text of a journal, with the version that a write must present.</summary>
 /// <param name="Version">The store's own version, <c>resourceVersion</c>; null where there is no journal yet.</param>
-public sealed record StoredJournal(string Text, string? Version);
+/// <param name="Head">The hash of the last line as the writer put it beside the text: no later line vouches for that one. Null where none was kept.</param>
+public sealed record StoredJournal(string Text, string? Version, string? Head = null);
 
 /// <summary>Reads the journal's text; an absent journal is empty text without a version.</summary>
 public delegate Task<StoredJournal> ReadJournal(CancellationToken cancellationToken);
@@ -134,6 +135,10 @@ public sealed class RolloutJournal(
     public JournalEntry? Last(string step, JournalEvent what, string? part = null) =>
         _entries.LastOrDefault(e => e.Step == step && e.Event == what && e.Part == part);
 
+    /// <summary>The hash that a journal's chain ends with.</summary>
+    public static string HeadOf(string text) =>
+        text.Length == 0 ? JournalEntry.Genesis : JournalEntry.HashOf(text.TrimEnd('\n')[(text.TrimEnd('\n').LastIndexOf('\n') + 1)..]);
+
     /// <summary>Parses and verifies a journal's text.</summary>
     /// <exception cref="RolloutException">A line is broken, out of order, edited, foreign or of a newer version.</exception>
     public static IReadOnlyList<JournalEntry> Parse(string text, string release)
@@ -189,10 +194,15 @@ public sealed class RolloutJournal(
     private void Take(StoredJournal stored)
     {
         var entries = Parse(stored.Text, release);
+        if (stored.Head is not null && stored.Head != HeadOf(stored.Text))
+        {
+            throw Damaged(release, "its last line is not the one that was written last: lines were cut off, or the last one was edited");
+        }
+
         _entries.Clear();
         _entries.AddRange(entries);
         (_text, _version) = (stored.Text, stored.Version);
-        _head = _text.Length == 0 ? JournalEntry.Genesis : JournalEntry.HashOf(_text.TrimEnd('\n').Split('\n')[^1]);
+        _head = HeadOf(_text);
     }
 
     // An answer that was lost, a conflict with our own lost write and a server that was away all end here: what is stored decides, and since the

@@ -17,6 +17,7 @@ public sealed class RolloutJournalTests
     private int _version;
     private int _writes;
     private int _opened;
+    private string? _head;
     private Queue<string> _mishaps = null!;
     private Fence _fence = null!;
     private TimeProvider _time = null!;
@@ -206,6 +207,19 @@ public sealed class RolloutJournalTests
         Assert.That(() => RolloutJournal.Parse(newer, Release), Throws.TypeOf<RolloutException>().With.Message.Contains("schema version 2"));
     }
 
+    [TestCase("cut")]
+    [TestCase("edited")]
+    public async Task A_journal_that_lost_its_last_line_or_had_it_edited_is_not_trusted(string how)
+    {
+        var journal = await OpenAsync();
+        await journal.AppendAsync("FlipDns", JournalEvent.Started, null, null, default);
+        await journal.AppendAsync("FlipDns", JournalEvent.Done, null, null, default);
+        _stored = how == "cut" ? _stored[..(_stored.TrimEnd('\n').LastIndexOf('\n') + 1)] : _stored.Replace("\"done\"", "\"undone\"", StringComparison.Ordinal);
+        var error = await Assert.ThrowsAsync<RolloutException>(OpenAsync);
+        Assert.That(error!.ExitCode, Is.EqualTo(ExitCode.Held));
+        Assert.That(error.Message, Does.Contain("last line is not the one"));
+    }
+
     [Test]
     public async Task Another_releases_journal_is_not_taken_for_ours()
     {
@@ -299,7 +313,7 @@ public sealed class RolloutJournalTests
             throw new RolloutException("The cluster answered 500 to GET.");
         }
 
-        return Task.FromResult(new StoredJournal(_stored, _version == 0 ? null : $"{_version}"));
+        return Task.FromResult(new StoredJournal(_stored, _version == 0 ? null : $"{_version}", _version == 0 ? null : _head));
     }
 
     // A store with a version guard, and one mishap of the queue for each write.
@@ -322,7 +336,7 @@ public sealed class RolloutJournalTests
             return null;
         }
 
-        (_stored, _version, _writes) = (text, _version + 1, _writes + 1);
+        (_stored, _version, _writes, _head) = (text, _version + 1, _writes + 1, RolloutJournal.HeadOf(text));
         if (mishap == "hang after it took effect")
         {
             await new TaskCompletionSource().Task.WaitAsync(cancellationToken);
