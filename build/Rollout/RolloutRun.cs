@@ -182,6 +182,7 @@ public sealed class RolloutRun : IAsyncDisposable
                 progress,
                 token);
             var run = new RolloutRun(context, surroundings, cluster, deployment, kubectl, release, journal, held);
+            run.RaiseAlarm();
             await run.MarkTakeoverAsync(taken, id, token);
             await run.TakeRolesAsync(token);
             if (!context.Request.Json)
@@ -712,14 +713,18 @@ public sealed class RolloutRun : IAsyncDisposable
         return tunnels.OpenAsync;
     }
 
+    // Whatever else there is to say: first that nobody trades.
+    private void RaiseAlarm()
+    {
+        if (Progress.FrozenSince is { } since && !_context.Request.Json)
+        {
+            Console.Alarm(
+                $"NO SLOT TRADES since {since:yyyy-MM-dd HH:mm:ss} UTC ({RolloutConsole.Age(Time.GetUtcNow() - since)}): an earlier run of {Release} froze writes and did not end the freeze.");
+        }
+    }
+
     private void ShowHeader()
     {
-        if (Progress.FrozenSince is { } since)
-        {
-            var how = $"NO SLOT TRADES since {since:yyyy-MM-dd HH:mm:ss} UTC ({RolloutConsole.Age(Time.GetUtcNow() - since)}): an earlier run of {Release} froze writes and did not end the freeze.";
-            Console.Alarm(how);
-        }
-
         Console.Header("Aether Rollout", [
             ("environment", Settings.Environment.ToString().ToLowerInvariant()),
             ("release", Release),

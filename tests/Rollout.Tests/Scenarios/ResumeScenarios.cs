@@ -1,3 +1,7 @@
+using System.Text;
+using System.Text.Json.Nodes;
+using Rollout.Journal;
+using Rollout.Playbook;
 using Rollout.Tests.Support;
 
 namespace Rollout.Tests.Scenarios;
@@ -46,11 +50,14 @@ public sealed class ResumeScenarios
         Assert.That(killed.ExitCode, Is.EqualTo(137), () => killed.Everything);
         var status = await _world.CallAsync("--target=Status", First);
         Assert.That(status.Output, Does.Contain("NO SLOT TRADES for").And.Contain("its process is gone"), () => status.Everything);
+        var other = await _world.CallAsync("--target=TagRelease", "--release=v2026.11.9");
+        Assert.That(other.ExitCode, Is.EqualTo((int)ExitCode.Refused), () => other.Everything);
+        Assert.That(other.Output + other.Error, Does.Contain("The rollout of v2026.11.1 has touched clients and has not ended; no slot trades since"), () => other.Everything);
         var stopped = await _world.SignalAsync("TERM", "3.3 Monitor traffic", "--target=Switch", First);
         Assert.Multiple(() =>
         {
             Assert.That(stopped.ExitCode, Is.EqualTo((int)ExitCode.Interrupted), stopped.Everything);
-            Assert.That(stopped.Output.TrimStart(), Does.StartWith("! the lock is taken over").And.Contain("!!! NO SLOT TRADES since"), stopped.Everything);
+            Assert.That(stopped.Output, Does.StartWith("!!! NO SLOT TRADES since").And.Contain("the lock is taken over from"), stopped.Everything);
             Assert.That(stopped.Error, Does.StartWith("NO SLOT TRADES since"), stopped.Everything);
             Assert.That(stopped.Output, Does.Contain("until ./build.sh --target=Switch"), stopped.Everything);
         });
@@ -108,6 +115,55 @@ public sealed class ResumeScenarios
     }
 
     [Test, Order(6)]
+    public async Task A_broken_lock_is_journalled_and_its_old_holder_does_nothing_more()
+    {
+        const string release = "--release=v2026.11.4";
+        await _world.SetFaultAsync("cluster-hold", "after:VerifyMigrations/started");
+        var holder = _world.CallAsync("--target=VerifyMigrations", release);
+        await _world.HeldAsync();
+        var refused = await _world.CallAsync("--target=VerifyMigrations", release);
+        Assert.Multiple(() =>
+        {
+            Assert.That(refused.ExitCode, Is.EqualTo((int)ExitCode.Refused), refused.Everything);
+            Assert.That(refused.Output + refused.Error, Does.Match("holds the lock: .+ rolls out v2026.11.4, at VerifyMigrations since .+, last renewed .+ ago").And.Contain("--break-lock=REASON"), refused.Everything);
+        });
+        var broken = await _world.CallAsync("--target=VerifyMigrations", release, "--break-lock=the agent is known to be gone");
+        Assert.That(broken.ExitCode, Is.Zero, () => broken.Everything);
+        await _world.ClearFaultsAsync();
+        var old = await holder;
+        Assert.Multiple(() =>
+        {
+            Assert.That(old.ExitCode, Is.EqualTo((int)ExitCode.Refused), old.Everything);
+            Assert.That(old.Output + old.Error, Does.Contain("lost the lock").Or.Contain("Another run wrote to the journal"), old.Everything);
+        });
+        var journal = await _world.JournalAsync("v2026.11.4");
+        Assert.That(journal.Split("\"step\":\"VerifyMigrations\",\"event\":\"done\""), Has.Length.EqualTo(2), journal);
+        Assert.That(journal, Does.Contain("broken by hand: the agent is known to be gone"));
+    }
+
+    [Test, Order(7)]
+    public async Task A_journal_without_room_for_a_rollout_and_its_way_back_refuses_to_go_forward()
+    {
+        const string release = "v2026.11.9";
+        var head = JournalEntry.Genesis;
+        var text = new StringBuilder();
+        for (var i = 1; text.Length < 900_000; i++)
+        {
+            var data = i == 1
+                ? new JsonObject { ["live"] = "blue", ["candidate"] = "green", ["hosts"] = new JsonArray("oms.aether.example.com"), ["schema"] = 1, ["release"] = release }
+                : new JsonObject { ["message"] = new string('x', 20_000) };
+            var line = new JournalEntry(i, DateTimeOffset.UnixEpoch.AddSeconds(i), i == 1 ? "Rollout" : nameof(TagRelease), i == 1 ? JournalEvent.Started : JournalEvent.Failed, null, "a@b", "r", data, head).ToLine();
+            head = JournalEntry.HashOf(line);
+            text.Append(line).Append('\n');
+        }
+
+        await _world.CreateJournalAsync(release, text.ToString(), head);
+        var refused = await _world.CallAsync("--target=TagRelease", $"--release={release}");
+        Assert.That(refused.ExitCode, Is.EqualTo((int)ExitCode.Refused), () => refused.Everything[^3000..]);
+        Assert.That(refused.Output + refused.Error, Does.Contain("might not fit"));
+    }
+
+    [Test, Order(8)]
     public async Task Past_the_point_of_no_return_the_run_holds_and_so_does_a_rollback()
     {
         const string release = "--release=v2026.11.3";

@@ -163,6 +163,30 @@ public sealed class RehearsalWorld
         return result.Output;
     }
 
+    /// <summary>A release's journal, as the cluster has it.</summary>
+    public Task<string> JournalAsync(string release) =>
+        KubectlAsync("get", "configmap", $"rollout-{release}", "-n", "aether-rollouts", "-o", "jsonpath={.data.journal\\.jsonl}");
+
+    /// <summary>Puts a journal into the cluster that no run wrote.</summary>
+    public async Task CreateJournalAsync(string release, string text, string head)
+    {
+        var file = Path.Combine(Folder, "journal.json");
+        await File.WriteAllTextAsync(file, new JsonObject
+        {
+            ["apiVersion"] = "v1",
+            ["kind"] = "ConfigMap",
+            ["metadata"] = new JsonObject
+            {
+                ["name"] = $"rollout-{release}",
+                ["namespace"] = "aether-rollouts",
+                ["labels"] = new JsonObject { ["app.kubernetes.io/managed-by"] = "aether-rollout" },
+                ["annotations"] = new JsonObject { ["aether.io/release"] = release, ["aether.io/head"] = head },
+            },
+            ["data"] = new JsonObject { ["journal.jsonl"] = text },
+        }.ToJsonString());
+        await KubectlAsync("create", "-f", file);
+    }
+
     /// <summary>Runs SQL on the platform's database.</summary>
     public async Task SqlAsync(string sql)
     {
