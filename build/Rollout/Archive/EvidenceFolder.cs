@@ -52,8 +52,11 @@ public sealed class EvidenceFolder(string directory)
     /// <summary>The full path of a recorded file.</summary>
     public string FullPath(string relative) => Path.Combine(Directory, relative);
 
-    /// <summary>The text of a file, if it is here and is what was recorded; null else.</summary>
-    public string? Find(string? path, string? sha256)
+    /// <summary>Whether a recorded file is here as it was written.</summary>
+    public bool Has(string path) => ReadSums().TryGetValue(path, out var sha256) && Find(path, sha256) is not null;
+
+    /// <summary>The content of a file, if it is here and has this digest; null else.</summary>
+    public byte[]? Find(string? path, string? sha256)
     {
         if (path is null || !File.Exists(FullPath(path)))
         {
@@ -61,7 +64,7 @@ public sealed class EvidenceFolder(string directory)
         }
 
         var bytes = File.ReadAllBytes(FullPath(path));
-        return Convert.ToHexStringLower(SHA256.HashData(bytes)) == sha256 ? Encoding.UTF8.GetString(bytes) : null;
+        return Convert.ToHexStringLower(SHA256.HashData(bytes)) == sha256 ? bytes : null;
     }
 
     /// <summary>What is not as it was written, in sentences: files changed, gone, or there without a record. Empty where all is

@@ -92,7 +92,7 @@ public sealed class SeedState : PlaybookStep
         if (run.Journal.Last(journal.Step, Journal.JournalEvent.Intent, "migrations")?.Data is { } intent
             && run.Evidence.Find(intent["columns"]?.GetValue<string>(), intent["sha256"]?.GetValue<string>()) is { } kept)
         {
-            return kept.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+            return System.Text.Encoding.UTF8.GetString(kept).Split('\n', StringSplitOptions.RemoveEmptyEntries);
         }
 
         var heads = await run.Database.MigrationHeadsAsync(cancellationToken);

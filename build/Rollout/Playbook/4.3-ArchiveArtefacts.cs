@@ -19,7 +19,14 @@ public sealed class ArchiveArtefacts : PlaybookStep
         var commit = run.Fact(nameof(TagRelease), "commit")!.GetValue<string>();
         var ci = await run.Ci.RequireGreenAsync(
             commit, run.Settings["Github.Workflow"]!, run.Settings["Github.Job"]!, run.Settings.Duration("Github.Timeout"), cancellationToken);
-        await run.Evidence.WriteAsync(Name, "ci-logs.zip", await run.Ci.LogsAsync(ci, cancellationToken), cancellationToken);
+
+        // GitHub packs the same logs anew at each call; what a killed run had stored already must stay what it was.
+        var logs = $"ci-logs-{ci.Attempt}.zip";
+        if (!run.Evidence.Has($"{Name}/{logs}"))
+        {
+            await run.Evidence.WriteAsync(Name, logs, await run.Ci.LogsAsync(ci, cancellationToken), cancellationToken);
+        }
+
         await run.Evidence.WriteAsync(Name, $"journal-{run.Journal.Entries.Count}.jsonl", run.Journal.Text, cancellationToken);
         var stored = await run.ArchiveAsync(cancellationToken);
         journal.Result["objects"] = stored.Objects.Count;
