@@ -22,8 +22,8 @@ internal static class ToolArguments
 
     /// <summary>
     /// Appends a switch for each property that is set, in declaration order, those of a base class first: <c>DryRun</c> becomes
-    /// <c>--dry-run=VALUE</c>, a list repeats its switch, true is the bare switch, false is <c>--switch=false</c>, and a duration is
-    /// in seconds. The properties of <see cref="ToolSettings"/> say how to start the program and are no switches.
+    /// <c>--dry-run=VALUE</c>, a list repeats its switch, true is the bare switch, false is <c>--switch=false</c>, a
+    /// dictionary repeats its switch with <c>key=value</c>, and a duration is in seconds. The properties of <see cref="ToolSettings"/> say how to start the program and are no switches.
     /// </summary>
     public static ProcessArgumentBuilder AppendSwitches(this ProcessArgumentBuilder builder, ToolSettings settings)
     {
@@ -71,6 +71,7 @@ internal static class ToolArguments
         false => [name + "=false"],
         string text => [$"{name}={text}"],
         TimeSpan duration => [string.Create(CultureInfo.InvariantCulture, $"{name}={duration.TotalSeconds:0.###}s")],
+        KeyValuePair<string, string> pair => [$"{name}={pair.Key}={pair.Value}"],
         IEnumerable values => values.Cast<object?>().SelectMany(each => Render(name, each)),
         _ => [string.Create(CultureInfo.InvariantCulture, $"{name}={value}")],
     };

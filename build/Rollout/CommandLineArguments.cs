@@ -26,7 +26,7 @@ public sealed record CommandLineArguments(IReadOnlyList<string> Targets, IReadOn
         ["h"] = "help",
     };
 
-    private static readonly HashSet<string> OwnSwitches = ["json", "verify", "again"];
+    private static readonly HashSet<string> OwnSwitches = ["json", "verify", "again", "accept-point-of-no-return"];
 
     /// <exception cref="RolloutException">Exit code 2: a bare word, or an option without its value.</exception>
     public static CommandLineArguments Parse(IReadOnlyList<string> arguments)

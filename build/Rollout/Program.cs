@@ -19,6 +19,9 @@ public static class Program
         using var stop = new CancellationTokenSource();
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Stop);
+        Console.SetOut(new SteadyWriter(Console.Out));
+        Console.SetError(new SteadyWriter(Console.Error));
         var isTerminal = !Console.IsOutputRedirected;
         if (!isTerminal)
         {
@@ -45,7 +48,7 @@ public static class Program
             var arguments = CommandLineArguments.Parse(args);
             if (arguments.Modes.Overlaps(["tree", "description", "version", "info"]))
             {
-                return Host(args, null, new RolloutRequest([], false, false, null, false, false), console, variables, new RunOutcome(), cancellationToken) == 0 ? 0 : (int)ExitCode.BadSettings;
+                return Host(args, null, RolloutRequest.None, console, variables, new RunOutcome(), cancellationToken) == 0 ? 0 : (int)ExitCode.BadSettings;
             }
 
             if (arguments.Targets.Count == 0 || arguments.Modes.Contains("help"))
@@ -57,16 +60,7 @@ public static class Program
             CheckTargets(arguments.Targets);
             var settings = RolloutSettings.Resolve(
                 arguments.Options.Where(o => o.Key is not ("verbosity" or "working")).ToDictionary(o => o.Key, o => o.Value), variables, root);
-            var request = new RolloutRequest(
-                arguments.Targets,
-                arguments.Options.ContainsKey("json"),
-                arguments.Options.ContainsKey("verify"),
-                arguments.Options.GetValueOrDefault("fault"),
-                arguments.Options.ContainsKey("again"),
-                arguments.Modes.Contains("exclusive"))
-            {
-                Torture = Tools.TortureRequest.From(arguments.Options),
-            };
+            var request = RolloutRequest.From(arguments);
             var outcome = new RunOutcome();
             var code = Host(args, settings, request, console, variables, outcome, cancellationToken);
             code = code == 0 ? (int)ExitCode.Done : Ended(settings, request, console, variables, outcome, cancellationToken);
@@ -160,40 +154,46 @@ public static class Program
             console.Failure($"This is a bug of the suite, not of the rollout: {outcome.Failure}", "Please report it with the lines above.");
         }
 
-        var code = outcome.Failure is RolloutException failure ? failure.ExitCode : ExitCode.Failed;
-        if (outcome.FailedStep is { } step && PlaybookOrder.IsBackward(step) && code == ExitCode.Failed)
+        switch (outcome.Aftermath)
         {
-            return (int)ExitCode.Held;
+            case Aftermath.RollBack:
+                return RollBack(settings, request, console, variables, outcome, cancellationToken);
+            case Aftermath.Hold:
+                if (outcome.FailedStep is { } failed && !PlaybookOrder.IsBackward(failed) && outcome.Progress?.TouchesClients == true)
+                {
+                    console.Failure(
+                        PlaybookOrder.StageOf(failed) == nameof(Verify)
+                            ? "Held: the candidate serves and trades; its verification failed."
+                            : "Held: everything is kept as it is, and clients were touched. It may be that no slot trades: look at Status.",
+                        $"Decide: roll back with {settings.CommandFor(nameof(Rollback))}, or run the same command again.");
+                }
+
+                return (int)ExitCode.Held;
+            default:
+                if (outcome.Progress?.FrozenSince is { } since)
+                {
+                    console.Warning(
+                        $"NO SLOT TRADES since {since:HH:mm:ss} UTC, until {settings.CommandFor(nameof(Switch))} or {settings.CommandFor(nameof(Rollback))} has ended");
+                }
+
+                return (int)outcome.Code;
         }
+    }
 
-        // Only a step that goes forward is worth going back for: a Status that fails must not undo a rollout.
-        if (!outcome.ClientsTouched || code is ExitCode.Interrupted or ExitCode.Refused || outcome.FailedStep is null || PlaybookOrder.IsBackward(outcome.FailedStep))
-        {
-            if (outcome.ClientsTouched && outcome.FailedStep is { } stopped && PlaybookOrder.StageOf(stopped) == nameof(Switch))
-            {
-                console.Warning($"the freeze may be in force: no slot trades until {settings.CommandFor(nameof(Switch))} or {settings.CommandFor(nameof(Rollback))} has ended");
-            }
-
-            return (int)code;
-        }
-
-        // After 3.4 the candidate serves and trades; a verification that fails is for a person, not a reason to move trading again.
-        if (code == ExitCode.Held || PlaybookOrder.StageOf(outcome.FailedStep) == nameof(Verify) || settings.Rollback != RollbackPolicy.Automatic)
-        {
-            console.Failure(
-                PlaybookOrder.StageOf(outcome.FailedStep) == nameof(Verify)
-                    ? "Held: the candidate serves and trades; its verification failed."
-                    : "Held: everything is kept as it is, and clients were touched. It may be that no slot trades: look at Status.",
-                $"Decide: roll back with {settings.CommandFor(nameof(Rollback))}, or run the same command again.");
-            return (int)ExitCode.Held;
-        }
-
+    private static int RollBack(
+        RolloutSettings settings,
+        RolloutRequest request,
+        RolloutConsole console,
+        IReadOnlyDictionary<string, string?> variables,
+        RunOutcome outcome,
+        CancellationToken cancellationToken)
+    {
         console.Line();
-        console.Warning("clients were touched: rolling back");
+        console.Warning(outcome.MustFinishRollback ? "an earlier run was rolling back and ended: finishing that" : "clients were touched: rolling back");
         var back = new RunOutcome();
         var arguments = settings.Values.Where(v => v.Source.StartsWith("argument", StringComparison.Ordinal)).Select(v => $"--{v.Setting.Argument}={v.Value}")
             .Prepend($"--target={nameof(Rollback)}").ToArray();
-        var rolledBack = Host(arguments, settings, request with { Targets = [nameof(Rollback)] }, console, variables, back, cancellationToken) == 0;
+        var rolledBack = Host(arguments, settings, request with { Targets = [nameof(Rollback)], IsAutomatic = true }, console, variables, back, cancellationToken) == 0;
         if (!rolledBack && back.Failure is RolloutException { Hint: { } backHint })
         {
             console.Failure(backHint, null);
@@ -203,6 +203,13 @@ public static class Program
         {
             console.Line($"The drill {request.Fault} ended as it must: the rollout failed and was rolled back; live serves and trades.");
             return (int)ExitCode.Done;
+        }
+
+        if (!rolledBack && back.Code == ExitCode.Interrupted)
+        {
+            console.Failure(
+                "The rollback was interrupted.", $"The same command goes on with it, and so does {settings.CommandFor(nameof(Rollback))}.");
+            return (int)ExitCode.Interrupted;
         }
 
         console.Failure(

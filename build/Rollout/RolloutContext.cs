@@ -2,21 +2,57 @@ using Cake.Core;
 using Cake.Frosting;
 using Rollout.Commands;
 using Rollout.Environments;
+using Rollout.Playbook;
 using Rollout.Reporting;
 
 namespace Rollout;
 
 /// <summary>What the command line asked for beside the settings.</summary>
 /// <param name="Targets">The targets, in order.</param>
-/// <param name="Json">Whether <c>Status</c> answers for a machine.</param>
-/// <param name="Verify">Whether <c>Status</c> re-reads the finished steps' postconditions.</param>
-/// <param name="Fault">The drill's fault, <c>NAME</c> or <c>NAME=ARGUMENT</c>.</param>
-/// <param name="Again">Whether a release that was rolled back may go forward again.</param>
-/// <param name="Exclusive">Whether the target runs without its dependencies.</param>
-public sealed record RolloutRequest(IReadOnlyList<string> Targets, bool Json, bool Verify, string? Fault, bool Again, bool Exclusive)
+public sealed record RolloutRequest(IReadOnlyList<string> Targets)
 {
+    /// <summary>Nothing to do: for the engine's own modes.</summary>
+    public static readonly RolloutRequest None = new([]);
+
+    /// <summary>Whether <c>Status</c> answers for a machine.</summary>
+    public bool Json { get; init; }
+
+    /// <summary>Whether <c>Status</c> re-reads the finished steps' postconditions.</summary>
+    public bool Verify { get; init; }
+
+    /// <summary>The drill's fault, <c>NAME</c> or <c>NAME=ARGUMENT</c>.</summary>
+    public string? Fault { get; init; }
+
+    /// <summary>Whether a release that was rolled back may go forward again.</summary>
+    public bool Again { get; init; }
+
+    /// <summary>Whether the rollout may go on although a rollback cannot lead back any more.</summary>
+    public bool AcceptPointOfNoReturn { get; init; }
+
+    /// <summary>Why the lock is taken from a holder that is not known to be dead; null where it is not.</summary>
+    public string? BreakLock { get; init; }
+
+    /// <summary>Whether the target runs without its dependencies.</summary>
+    public bool Exclusive { get; init; }
+
     /// <summary>What <c>Torture</c> is to do.</summary>
     public Tools.TortureRequest Torture { get; init; } = new();
+
+    /// <summary>Whether no person asked: a failed run rolls back by itself.</summary>
+    public bool IsAutomatic { get; init; }
+
+    /// <summary>From the command line.</summary>
+    public static RolloutRequest From(CommandLineArguments arguments) => new(arguments.Targets)
+    {
+        Json = arguments.Options.ContainsKey("json"),
+        Verify = arguments.Options.ContainsKey("verify"),
+        Fault = arguments.Options.GetValueOrDefault("fault"),
+        Again = arguments.Options.ContainsKey("again"),
+        AcceptPointOfNoReturn = arguments.Options.ContainsKey("accept-point-of-no-return"),
+        BreakLock = arguments.Options.GetValueOrDefault("break-lock"),
+        Torture = Tools.TortureRequest.From(arguments.Options),
+        Exclusive = arguments.Modes.Contains("exclusive"),
+    };
 }
 
 /// <summary>How a run went, for its exit code: kept outside the engine, which does not hand a task's exit code on.</summary>
@@ -25,8 +61,17 @@ public sealed class RunOutcome
     /// <summary>What ended the run; null while nothing failed.</summary>
     public Exception? Failure { get; set; }
 
-    /// <summary>Whether the rollout has touched clients and was not taken back: a failure now calls for a rollback.</summary>
-    public bool ClientsTouched { get; set; }
+    /// <summary>Where the rollout stood when the run ended; null where it was never opened.</summary>
+    public RolloutProgress? Progress { get; set; }
+
+    /// <summary>Whether this run found a rollback that a failed run had begun by itself, and is to finish it.</summary>
+    public bool MustFinishRollback { get; set; }
+
+    /// <summary>What is done about the failure.</summary>
+    public Aftermath Aftermath { get; set; }
+
+    /// <summary>What the failure itself asks for.</summary>
+    public ExitCode Code => Failure is RolloutException failure ? failure.ExitCode : ExitCode.Failed;
 
     /// <summary>The step of the playbook that failed; null where something else did, or nothing.</summary>
     public string? FailedStep { get; set; }

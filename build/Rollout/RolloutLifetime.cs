@@ -25,13 +25,17 @@ public sealed class RolloutLifetime : FrostingLifetime<RolloutContext>
             return;
         }
 
+        var outcome = context.Outcome;
+        outcome.Progress = run.Progress;
+        outcome.Aftermath = outcome.MustFinishRollback
+            ? Aftermath.RollBack
+            : outcome.Failure is null ? Aftermath.Stop : FailurePolicy.Decide(outcome.Code, outcome.FailedStep, run.Progress, context.Settings.Rollback);
         await using (run)
         {
-            context.Outcome.ClientsTouched = run.TouchesClients;
             if (context.Request.Fault is not null && context.Request.Targets.Any(PlaybookOrder.IsBackward))
             {
                 // The rollback of a drill happens under its fault; the world is sane again when it is over.
-                await run.EndDrillAsync(context.Token);
+                await run.EndDrillAsync(CancellationToken.None);
             }
 
             if (run.Journal.MirrorProblem is { } problem)
@@ -39,9 +43,15 @@ public sealed class RolloutLifetime : FrostingLifetime<RolloutContext>
                 context.Console.Warning($"the journal is stored, but its mirrored file is not: {problem}");
             }
 
-            if (run.WroteToJournal)
+            if (run.WroteToJournal && !run.LostLock)
             {
                 WriteTimeline(context, run);
+            }
+
+            // A rollback that follows at once keeps the lock, so that nobody gets between; it is known as ours by its process, where there is /proc.
+            if (outcome.Aftermath != Aftermath.RollBack || !OperatingSystem.IsLinux())
+            {
+                await run.ReleaseLockAsync();
             }
         }
     }
@@ -50,7 +60,7 @@ public sealed class RolloutLifetime : FrostingLifetime<RolloutContext>
     {
         try
         {
-            AuditReport.Append(Path.Combine(run.Surroundings.Platform, "docs", "AUDIT_REPORT.md"), run.Release, run.Journal.Entries, run.JournalStart);
+            AuditReport.Append(Path.Combine(run.Surroundings.Platform, "docs", "AUDIT_REPORT.md"), run.Release, run.Journal.Entries);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
@@ -77,7 +87,8 @@ public sealed class StepLifetime : FrostingTaskLifetime<RolloutContext>
     private static async Task RecordAsync(RolloutContext context, string task, Exception thrown)
     {
         // A process that the token ended fails with an error of its own; the token tells what it really was.
-        var interrupted = context.Token.IsCancellationRequested;
+        // What a person must know, as hosts that could not be moved back, is told even so.
+        var interrupted = context.Token.IsCancellationRequested && thrown is not RolloutException { ExitCode: ExitCode.Held or ExitCode.Refused };
         var failure = interrupted
             ? new RolloutException($"{task} was interrupted.", $"The same command resumes: {context.CommandFor(context.Request.Targets[0])}", ExitCode.Interrupted, thrown)
             : thrown;
@@ -88,8 +99,8 @@ public sealed class StepLifetime : FrostingTaskLifetime<RolloutContext>
             context.Console.StepEnds(interrupted ? "interrupted" : "failed", good: false);
         }
 
-        if (!PlaybookOrder.All.Contains(task) || context.OpenRun is not { } run || run.Journal.Last(task, JournalEvent.Started) is null
-            || failure is RolloutException { ExitCode: ExitCode.Refused })
+        if (!PlaybookOrder.All.Contains(task) || context.OpenRun is not { } run || failure is RolloutException { ExitCode: ExitCode.Refused }
+            || (interrupted ? run.Journal.Entries.Count == 0 : run.Journal.Last(task, JournalEvent.Started) is null))
         {
             return;
         }

@@ -7,6 +7,7 @@ using Rollout.Environments;
 using Rollout.Journal;
 using Rollout.Monitoring;
 using Rollout.Platform;
+using Rollout.Playbook;
 using Rollout.Reporting;
 using Rollout.Supply;
 using Rollout.Traffic;
@@ -23,11 +24,15 @@ public sealed class RolloutRun : IAsyncDisposable
     private readonly IReadOnlyList<string> _layers;
     private readonly List<ServiceTunnels> _tunnels = [];
     private readonly string _kubectl;
+    private readonly RolloutLock? _lock;
     private long _firstOrder;
+    private bool _isAlone;
 
-    private RolloutRun(RolloutContext context, Surroundings surroundings, KubernetesCluster cluster, SlotDeployment deployment, string kubectl, string release, RolloutJournal journal)
+    private RolloutRun(
+        RolloutContext context, Surroundings surroundings, KubernetesCluster cluster, SlotDeployment deployment, string kubectl, string release, RolloutJournal journal, RolloutLock? held)
     {
         _context = context;
+        _lock = held;
         _kubectl = kubectl;
         Surroundings = surroundings;
         Cluster = cluster;
@@ -38,7 +43,7 @@ public sealed class RolloutRun : IAsyncDisposable
         var progress = context.Console.Progress;
         Bucket = BucketOf(surroundings, context);
         Evidence = new EvidenceFolder(Path.Combine(Folder, "evidence"));
-        Zone = new DnsZone(surroundings.DnsApi, surroundings.DnsToken, context.Time, progress);
+        Zone = new DnsZone(surroundings.DnsApi, surroundings.DnsToken, FenceOf(held), context.Time, progress);
         NameServers = new NameServers(surroundings.NameServers, context.Time, progress);
         Probe = new HostProbe(surroundings.HttpsPort, surroundings.CertificateAuthority, context.Time);
         Registry = new ImageRegistry(surroundings.RegistryToken, context.Time);
@@ -137,7 +142,7 @@ public sealed class RolloutRun : IAsyncDisposable
         if (settings.Environment == RolloutEnvironment.Embedded)
         {
             var world = context.EmbeddedWorld();
-            if (context.Request.Targets.All(Playbook.PlaybookOrder.IsReading) && world.Running() is null)
+            if (context.Request.Targets.All(PlaybookOrder.IsReading) && world.Running() is null)
             {
                 throw new RolloutException("No embedded environment is running, so there is no rollout to look at.", "Start one that stays: ./build.sh --target=RehearsalUp");
             }
@@ -152,22 +157,32 @@ public sealed class RolloutRun : IAsyncDisposable
 
         var kubectl = await context.ToolBox.KubectlAsync(token);
         var helm = await context.ToolBox.HelmAsync(token);
+        RolloutLock? held = null;
         var cluster = await KubernetesCluster.ConnectAsync(kubectl, surroundings.Kubeconfig, surroundings.Context, context.Time, progress, token);
         try
         {
-            var deployment = new SlotDeployment(context, kubectl, helm, surroundings.Kubeconfig, surroundings.Context, () => (context.ProcessRunner as EchoingProcessRunner)?.LastComplaint ?? string.Empty);
             var @namespace = settings["Cluster.JournalNamespace"]!;
             var release = settings.Release ?? await NextReleaseAsync(context, surroundings, cluster, @namespace);
-            var journal = new RolloutJournal(
-                release,
-                ct => cluster.ReadJournalAsync(@namespace, release, ct),
-                (text, version, ct) => cluster.WriteJournalAsync(@namespace, release, text, version, ct),
-                Path.Combine(FolderOf(settings, release), "journal.jsonl"),
-                $"{System.Environment.UserName}@{System.Environment.MachineName}",
-                Guid.NewGuid().ToString("N")[..12],
-                context.Time);
+            var id = Guid.NewGuid().ToString("N")[..12];
+            var changesNothing = context.Request.Targets.All(PlaybookOrder.ChangesNothing);
+            held = changesNothing ? null : new RolloutLock(cluster.Http, @namespace, Actor, id, settings.Duration("Lock.Duration"), context.Time, progress);
+            var taken = held is null ? null : await held.AcquireAsync(release, context.Request.Targets[0], context.Request.BreakLock, token);
+            cluster.Fence = FenceOf(held);
+            var journal = JournalOf(release, cluster, settings, context, id, held);
             await journal.LoadAsync(token);
-            var run = new RolloutRun(context, surroundings, cluster, deployment, kubectl, release, journal);
+            var deployment = new SlotDeployment(
+                context,
+                kubectl,
+                helm,
+                surroundings.Kubeconfig,
+                surroundings.Context,
+                () => (context.ProcessRunner as EchoingProcessRunner)?.LastComplaint ?? string.Empty,
+                FenceOf(held),
+                context.Time,
+                progress,
+                token);
+            var run = new RolloutRun(context, surroundings, cluster, deployment, kubectl, release, journal, held);
+            await run.MarkTakeoverAsync(taken, id, token);
             await run.TakeRolesAsync(token);
             if (!context.Request.Json)
             {
@@ -179,10 +194,33 @@ public sealed class RolloutRun : IAsyncDisposable
         }
         catch
         {
+            if (held is not null)
+            {
+                await held.ReleaseAsync(CancellationToken.None);
+                await held.DisposeAsync();
+            }
+
             await cluster.DisposeAsync();
             throw;
         }
     }
+
+    /// <summary>Whether a person said that this rollout may pass the point of no return.</summary>
+    public bool MayPassPointOfNoReturn => _context.Request.AcceptPointOfNoReturn;
+
+    /// <summary>Whether another run holds the lock now: this one does nothing more.</summary>
+    public bool LostLock => _lock?.Lost.IsCancellationRequested == true;
+
+    /// <summary>Shows others at which step this run is.</summary>
+    /// <exception cref="RolloutException">Exit code 5: the lock is lost.</exception>
+    public Task AtAsync(string step, CancellationToken cancellationToken) => RequireLock().AtAsync(step, cancellationToken);
+
+    /// <summary>Gives the lock back. What it does not reach runs out by itself.</summary>
+    public Task ReleaseLockAsync() => _lock?.ReleaseAsync(CancellationToken.None) ?? Task.CompletedTask;
+
+    /// <summary>Who holds the lock of this cluster; null where nobody does.</summary>
+    public Task<LockState?> LockAsync(CancellationToken cancellationToken) =>
+        RolloutLock.ReadAsync(Cluster.Http, Settings["Cluster.JournalNamespace"]!, Time, cancellationToken);
 
     /// <summary>Writes the journal's first entry: roles and hosts, which no later run decides anew.</summary>
     public async Task FoundAsync(CancellationToken cancellationToken)
@@ -192,10 +230,6 @@ public sealed class RolloutRun : IAsyncDisposable
             return;
         }
 
-        await Cluster.ApplyAsync(
-            "/api/v1/namespaces",
-            new JsonObject { ["apiVersion"] = "v1", ["kind"] = "Namespace", ["metadata"] = new JsonObject { ["name"] = Settings["Cluster.JournalNamespace"] } },
-            cancellationToken);
         await Journal.AppendAsync(
             "Rollout",
             JournalEvent.Started,
@@ -255,36 +289,36 @@ public sealed class RolloutRun : IAsyncDisposable
             : new Dictionary<string, string>(),
     };
 
-    /// <summary><c>helm upgrade --install</c> of the candidate with these values.</summary>
+    /// <summary><c>helm upgrade --install</c> of the candidate with these values; not done again where a killed run's helm has done it.</summary>
     public async Task UpgradeCandidateAsync(ChartValues values, string what, CancellationToken cancellationToken)
     {
         await AwaitPendingHelmAsync(cancellationToken);
+        var name = Settings["Chart.ReleaseName"]!;
+        var description = $"{Release}: {what}";
+        var files = await ValuesAsync(Candidate, values, "candidate", cancellationToken);
+        var digest = await SlotDeployment.DigestOfAsync(Checkout.DigestOfTree(Settings["Chart.Path"]!), files, description, cancellationToken);
+        var newest = await Cluster.HelmRevisionAsync(Candidate.Namespace, name, cancellationToken);
+        if (newest is { Status: "deployed" } && newest.Applied == digest && await Deployment.ManifestAsync(name, Candidate.Namespace) is { } manifest)
+        {
+            var strayed = manifest.StrayedIn(await Cluster.ListAsync($"/apis/apps/v1/namespaces/{Candidate.Namespace}/deployments", cancellationToken));
+            if (strayed.Count == 0)
+            {
+                Console.Note($"helm: revision {newest.Number} has this already");
+                return;
+            }
+
+            Console.Note($"helm: revision {newest.Number} has this, but {string.Join(", ", strayed)} strayed from it");
+        }
+
         await Deployment.UpgradeAsync(
-            Settings["Chart.ReleaseName"]!,
-            ChartFolder,
-            Candidate.Namespace,
-            await ValuesAsync(Candidate, values, "candidate", cancellationToken),
-            $"{Release}: {what}",
-            Settings.Duration("Chart.Timeout"));
+            name, ChartFolder, Candidate.Namespace, files, description, (digest, (newest?.Number ?? 0) + 1), Settings.Duration("Chart.Timeout"));
     }
 
     /// <summary>A fact that a finished step left in its <c>done</c> entry; null where it left none.</summary>
     public JsonNode? Fact(string step, string name) => Journal.Last(step, JournalEvent.Done)?.Data?[name];
 
-    /// <summary>Since when no slot trades; null while one does.</summary>
-    public DateTimeOffset? FrozenSince
-    {
-        get
-        {
-            var traded = Journal.Entries.LastOrDefault(e => e is { Step: "ReenableTrading" or "ValidateBlue", Event: JournalEvent.Done, Part: null })?.Sequence ?? 0;
-            return Journal.Entries.FirstOrDefault(e => e.Sequence > traded && e is { Step: "FreezeWrites" or "ReenableSafeMode", Event: JournalEvent.Intent, Part: "fences" })?.Time;
-        }
-    }
-
-    /// <summary>Whether clients notice this rollout: live was fenced, and the rollback has not taken that back.</summary>
-    public bool TouchesClients =>
-        Journal.Last("FreezeWrites", JournalEvent.Intent, "fences") is { } fenced
-        && !Journal.Entries.Any(e => e.Sequence > fenced.Sequence && e.Step == "FreezeWrites" && e.Event == JournalEvent.Undone);
+    /// <summary>Where the rollout stands, by its journal.</summary>
+    public RolloutProgress Progress => new([.. Journal.Entries]);
 
     /// <summary>Journals that a rollback took back what these steps had done.</summary>
     public async Task UndoneAsync(params string[] steps)
@@ -317,16 +351,6 @@ public sealed class RolloutRun : IAsyncDisposable
         return string.Join(", ", records.Select(r => r.Target).Distinct().Select(t => t == blue ? "blue" : t == green ? "green" : t));
     }
 
-    /// <summary>Replicas by Deployment as a slot's installed Helm release wants them; empty where there is none.</summary>
-    public async Task<IReadOnlyDictionary<string, int>> ReplicasOfAsync(SlotPlace slot, CancellationToken cancellationToken)
-    {
-        var manifest = await Deployment.ManifestAsync(Settings["Chart.ReleaseName"]!, slot.Namespace);
-        cancellationToken.ThrowIfCancellationRequested();
-        return manifest?.Deployments.Where(d => d["spec"]?["replicas"] is not null)
-            .ToDictionary(d => d["metadata"]!["name"]!.GetValue<string>(), d => d["spec"]!["replicas"]!.GetValue<int>())
-            ?? [];
-    }
-
     /// <summary>Stores the release's evidence in the compliance bucket.</summary>
     public Task<ArchiveManifest> ArchiveAsync(CancellationToken cancellationToken) =>
         ComplianceArchive.StoreAsync(Release, Evidence, Bucket, ArchiveFolder, Journal.Head, Console.Progress, cancellationToken);
@@ -345,6 +369,33 @@ public sealed class RolloutRun : IAsyncDisposable
     /// <summary>Every release's journal in this cluster, the one written last at the end.</summary>
     public Task<IReadOnlyList<(string Release, IReadOnlyList<JournalEntry> Entries)>> JournalsAsync(CancellationToken cancellationToken) =>
         JournalsAsync(Cluster, Settings["Cluster.JournalNamespace"]!, cancellationToken);
+
+    /// <summary>
+    /// Refuses where the rollout of another release has touched clients and has not ended: the lock keeps two runs apart, this keeps two rollouts apart.
+    /// </summary>
+    /// <exception cref="RolloutException">Exit code 5; the other release and what ends it are named.</exception>
+    public async Task RefuseOtherRolloutAsync(CancellationToken cancellationToken)
+    {
+        if (_isAlone)
+        {
+            return;
+        }
+
+        foreach (var (release, entries) in (await JournalsAsync(cancellationToken)).Where(j => j.Release != Release))
+        {
+            var other = new RolloutProgress(entries);
+            if (other is { TouchesClients: true, IsOver: false })
+            {
+                var next = other.IsRollingBack ? nameof(Rollback) : PlaybookOrder.StageOf(other.NextStep ?? nameof(ArchiveArtefacts));
+                throw new RolloutException(
+                    $"The rollout of {release} has touched clients and has not ended{(other.FrozenSince is { } since ? $"; no slot trades since {since:yyyy-MM-dd HH:mm:ss} UTC" : string.Empty)}. Nothing was changed.",
+                    $"End it first: {Settings.CommandFor(next, release)}, or {Settings.CommandFor(nameof(Rollback), release)}",
+                    ExitCode.Refused);
+            }
+        }
+
+        _isAlone = true;
+    }
 
     /// <summary>Who sent orders since this run began, by the rehearsal exchange's log.</summary>
     public async Task<WriterReport> WritersAsync(CancellationToken cancellationToken)
@@ -398,7 +449,68 @@ public sealed class RolloutRun : IAsyncDisposable
             await tunnels.DisposeAsync();
         }
 
+        if (_lock is not null)
+        {
+            await _lock.DisposeAsync();
+        }
+
         await Cluster.DisposeAsync();
+    }
+
+    private static string Actor => $"{System.Environment.UserName}@{System.Environment.MachineName}";
+
+    private static Fence FenceOf(RolloutLock? held) => held is null
+        ? _ => throw new InvalidOperationException("A run that only looks must not change anything.")
+        : held.RequireAsync;
+
+    private RolloutLock RequireLock() => _lock ?? throw new InvalidOperationException("A run that only looks has no lock.");
+
+    private static RolloutJournal JournalOf(
+        string release, KubernetesCluster cluster, RolloutSettings settings, RolloutContext context, string id, RolloutLock? held)
+    {
+        var @namespace = settings["Cluster.JournalNamespace"]!;
+        return new RolloutJournal(
+            release,
+            ct => cluster.ReadJournalAsync(@namespace, release, ct),
+            (text, version, ct) => cluster.WriteJournalAsync(@namespace, release, text, version, ct),
+            FenceOf(held),
+            Path.Combine(FolderOf(settings, release), "journal.jsonl"),
+            Actor,
+            id,
+            context.Time);
+    }
+
+    // Whoever held the lock before may only be asleep. An entry in its journal makes its next write a conflict, and says how its run ended.
+    private async Task MarkTakeoverAsync(Acquired? taken, string id, CancellationToken cancellationToken)
+    {
+        if (taken is not { How: LockFound.Dead or LockFound.Expired or LockFound.Broken, PreviousRelease: { } release })
+        {
+            return;
+        }
+
+        var how = taken.How switch
+        {
+            LockFound.Dead => "its process is gone",
+            LockFound.Expired => "it was not renewed in time",
+            _ => $"broken by hand: {_context.Request.BreakLock}",
+        };
+        Console.Warning($"the lock is taken over from {taken.PreviousHolder} ({how}), which was at {taken.PreviousStep} of {release}");
+        using var other = release == Release ? null : JournalOf(release, Cluster, Settings, _context, id, _lock);
+        var journal = other ?? Journal;
+        if (other is not null)
+        {
+            await other.LoadAsync(cancellationToken);
+        }
+
+        if (journal.Entries.Count > 0)
+        {
+            await journal.AppendAsync(
+                taken.PreviousStep is { } step && PlaybookOrder.All.Contains(step) ? step : "Rollout",
+                JournalEvent.Interrupted,
+                null,
+                new JsonObject { ["holder"] = taken.PreviousHolder, ["message"] = $"the lock was taken over: {how}" },
+                cancellationToken);
+        }
     }
 
     // Below the current directory a relative path says the same in a command line that fits on a screen.
@@ -408,9 +520,9 @@ public sealed class RolloutRun : IAsyncDisposable
         return relative.StartsWith("..", StringComparison.Ordinal) ? path : relative;
     }
 
-    // Nothing in the bucket is overwritten, so each attempt has a folder of its own.
+    // Nothing in the bucket is overwritten, so what was archived before a failure or a rollback keeps its folder; a killed attempt goes on in its own.
     private string ArchiveFolder =>
-        $"{Settings["Archive.Prefix"]}/{Settings.Environment.ToString().ToLowerInvariant()}/{Release}/{Journal.Entries.Count(e => e is { Step: "ArchiveArtefacts", Event: JournalEvent.Started, Part: null })}";
+        $"{Settings["Archive.Prefix"]}/{Settings.Environment.ToString().ToLowerInvariant()}/{Release}/{1 + Journal.Entries.Count(e => e is { Step: "ArchiveArtefacts", Event: JournalEvent.Failed or JournalEvent.Undone, Part: null })}";
 
     private static IComplianceBucket BucketOf(Surroundings surroundings, RolloutContext context)
     {
@@ -454,34 +566,59 @@ public sealed class RolloutRun : IAsyncDisposable
                 Release: m["metadata"]!["annotations"]!["aether.io/release"]!.GetValue<string>(),
                 Entries: RolloutJournal.Parse(m["data"]!["journal.jsonl"]!.GetValue<string>(), m["metadata"]!["annotations"]!["aether.io/release"]!.GetValue<string>())))];
 
-    // A run that was killed leaves its helm working, and a helm that was killed leaves its revision pending. The first ends by itself within its
-    // time limit; after that only the second is left, and its revision's Secret bars every further upgrade.
+    // Decided by HelmRecovery.
     private async Task AwaitPendingHelmAsync(CancellationToken cancellationToken)
     {
         var name = Settings["Chart.ReleaseName"]!;
-        var last = await Cluster.HelmRevisionAsync(Candidate.Namespace, name, cancellationToken);
-        if (last is not { IsPending: true })
+        var limit = Settings.Duration("Chart.Timeout") + TimeSpan.FromSeconds(5);
+        if (await Cluster.HelmRevisionAsync(Candidate.Namespace, name, cancellationToken) is not { IsPending: true } found)
         {
             return;
         }
 
-        Console.Warning($"revision {last.Number} of {name} in {Candidate.Namespace} is {last.Status} since {last.Begun:HH:mm:ss} UTC: an earlier run was killed");
-        var limit = Settings.Duration("Chart.Timeout") + TimeSpan.FromSeconds(5);
-        last = await Waiting.UntilAsync(
-            "that helm to end",
-            token => Cluster.HelmRevisionAsync(Candidate.Namespace, name, token),
-            seen => seen is not { IsPending: true } || Time.GetUtcNow() - seen.Begun > limit,
-            seen => seen?.Status ?? "gone",
-            limit + TimeSpan.FromSeconds(5),
-            TimeSpan.FromMilliseconds(250),
-            Time,
-            Console.Progress,
-            cancellationToken);
-        if (last is { IsPending: true })
+        Console.Warning($"revision {found.Number} of {name} in {Candidate.Namespace} is {found.Status} since {found.Begun:HH:mm:ss} UTC: an earlier run was killed");
+        while (true)
         {
-            await Journal.AppendAsync("Rollout", JournalEvent.Intent, "helm-pending", new JsonObject { ["secret"] = last.Secret, ["before"] = last.Status }, cancellationToken);
-            await Cluster.DeleteAsync($"/api/v1/namespaces/{Candidate.Namespace}/secrets/{last.Secret}", cancellationToken);
-            Console.Note($"its time is up: {last.Secret} is removed, and the upgrade applies everything again");
+            var (newest, decision) = await Waiting.UntilAsync(
+                "that helm to end",
+                LookAsync,
+                seen => seen.Decision is not HelmDecision.Wait,
+                seen => seen.Newest?.Status ?? "gone",
+                limit + HelmRecovery.Grace + TimeSpan.FromSeconds(10),
+                TimeSpan.FromMilliseconds(250),
+                Time,
+                Console.Progress,
+                cancellationToken);
+            if (decision is HelmDecision.Refuse refused)
+            {
+                throw new RolloutException(refused.Why, refused.Hint, ExitCode.Refused);
+            }
+
+            if (decision is not HelmDecision.Remove { Secret: var secret })
+            {
+                return;
+            }
+
+            await Journal.AppendAsync("Rollout", JournalEvent.Intent, "helm-pending", new JsonObject { ["secret"] = secret, ["before"] = newest!.Status }, cancellationToken);
+            if (await Cluster.DeleteUnchangedAsync($"/api/v1/namespaces/{Candidate.Namespace}/secrets/{secret}", newest.Version!, cancellationToken))
+            {
+                Console.Note($"no helm will end it: {secret} is removed, and the upgrade applies everything again");
+                return;
+            }
+        }
+
+        async Task<(HelmRevision? Newest, HelmDecision Decision)> LookAsync(CancellationToken token)
+        {
+            // The process first: a helm that has ended by then has written how.
+            var begunHere = found.Machine is not null && found.Machine == ProcessMark.Current?.Machine;
+            var orphan = HelmRecovery.OrphanOf(name, Candidate.Namespace, begunHere, Surroundings.Kubeconfig);
+            var newest = await Cluster.HelmRevisionAsync(Candidate.Namespace, name, token);
+            if (orphan is HelmOrphan.Gone && newest?.Secret != found.Secret)
+            {
+                orphan = new HelmOrphan.Unknown();
+            }
+
+            return (newest, HelmRecovery.Decide(newest, _lock is { IsHeld: true }, orphan, limit, Time.GetUtcNow()));
         }
     }
 
@@ -489,8 +626,8 @@ public sealed class RolloutRun : IAsyncDisposable
     {
         // Without --release an embedded run continues the newest unfinished rollout, goes back on the newest one, or takes the next release.
         var begun = await JournalsAsync(cluster, @namespace, context.Token);
-        var isForward = context.Request.Targets.All(t => !Playbook.PlaybookOrder.IsBackward(t) && !Playbook.PlaybookOrder.IsReading(t));
-        if (begun.Count > 0 && (!isForward || !Playbook.PlaybookOrder.IsOver(begun[^1].Entries)))
+        var isForward = GoesForward(context.Request);
+        if (begun.Count > 0 && (!isForward || !new RolloutProgress(begun[^1].Entries).IsOver))
         {
             return begun[^1].Release;
         }
@@ -501,8 +638,18 @@ public sealed class RolloutRun : IAsyncDisposable
                 "Start over with ./build.sh --target=RehearsalDown.");
     }
 
+    private static bool GoesForward(RolloutRequest request) => request.Targets.All(t => !PlaybookOrder.IsBackward(t) && !PlaybookOrder.IsReading(t));
+
     private async Task TakeRolesAsync(CancellationToken cancellationToken)
     {
+        if (Settings.Environment == RolloutEnvironment.Embedded && Settings["Rollout.Platform"] is null && GoesForward(_context.Request))
+        {
+            // The world's checkout is ours to move; a person's is not.
+            (await Commands.RunAsync(
+                new CommandLine("git", "-c", $"safe.directory={Surroundings.Platform}", "-C", Surroundings.Platform, "checkout", "--quiet", Release) { Echo = false },
+                cancellationToken)).OrThrow();
+        }
+
         if (Journal.Entries is [{ Data: { } founded }, ..])
         {
             Live = Surroundings.Slot(founded["live"]!.GetValue<string>());
@@ -510,14 +657,6 @@ public sealed class RolloutRun : IAsyncDisposable
         }
         else
         {
-            if (Settings.Environment == RolloutEnvironment.Embedded && Settings["Rollout.Platform"] is null)
-            {
-                // The world's checkout is ours to move; a person's is not.
-                (await Commands.RunAsync(
-                    new CommandLine("git", "-c", $"safe.directory={Surroundings.Platform}", "-C", Surroundings.Platform, "checkout", "--quiet", Release) { Echo = false },
-                    cancellationToken)).OrThrow();
-            }
-
             var rendered = await RenderAsync(Surroundings.Blue, new ChartValues { ServesProduction = true, ServesStaging = false }, "hosts", cancellationToken);
             Hosts = rendered.Hosts;
             Live = await FindLiveAsync(cancellationToken);
@@ -558,7 +697,8 @@ public sealed class RolloutRun : IAsyncDisposable
         Settings.List("Platform.Accounts"),
         Time,
         Console.Progress,
-        RouteTo(slot));
+        RouteTo(slot),
+        FenceOf(_lock));
 
     private ServiceRoute RouteTo(SlotPlace slot)
     {
@@ -572,14 +712,21 @@ public sealed class RolloutRun : IAsyncDisposable
         return tunnels.OpenAsync;
     }
 
-    private void ShowHeader() => Console.Header(
-        "Aether Rollout",
-        [
+    private void ShowHeader()
+    {
+        if (Progress.FrozenSince is { } since)
+        {
+            var how = $"NO SLOT TRADES since {since:yyyy-MM-dd HH:mm:ss} UTC ({RolloutConsole.Age(Time.GetUtcNow() - since)}): an earlier run of {Release} froze writes and did not end the freeze.";
+            Console.Alarm(how);
+        }
+
+        Console.Header("Aether Rollout", [
             ("environment", Settings.Environment.ToString().ToLowerInvariant()),
             ("release", Release),
             ("live", $"{Live.Name} (namespace {Live.Namespace})"),
             ("candidate", $"{Candidate.Name} (namespace {Candidate.Namespace})"),
             ("cluster", $"{Surroundings.Context ?? "current context"}{(Surroundings.Kubeconfig is { } k ? $" of {k}" : string.Empty)}"),
-            ("journal", $"{Settings["Cluster.JournalNamespace"]}/rollout-{Release.ToLowerInvariant()}, {Journal.Entries.Count} entries"),
+            ("journal", $"{Settings["Cluster.JournalNamespace"]}/rollout-{Release.ToLowerInvariant()}, {Journal.Entries.Count} entries, {Journal.Bytes / 1000} of {RolloutJournal.Limit / 1000} kB"),
         ]);
+    }
 }

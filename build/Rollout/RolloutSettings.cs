@@ -39,6 +39,13 @@ public enum RollbackPolicy
 public sealed record Setting(
     string Key, string Meaning, string? Default, string Allowed, Func<string, bool> Accepts, bool IsSecret = false, bool RequiredOutside = false)
 {
+    // What is rolled out, where to, and what counts as good; waits, and where files and servers are, may change from run to run.
+    private static readonly string[] Fixed = ["Slots.", "Chart.Path", "Chart.ReleaseName", "Chart.Values", "Dns.Api", "Monitoring.Cycles", "Monitoring.ErrorPercent",
+        "Monitoring.LatencyPercent", "Github.Repository", "Github.Workflow", "Github.Job", "Traces.Otlp", "Traces.ExporterPort", "Platform."];
+
+    /// <summary>Whether 1.1 fixes it for the release (invariant 5).</summary>
+    public bool IsFixed => !IsSecret && Array.Exists(Fixed, f => Key.StartsWith(f, StringComparison.Ordinal));
+
     public string Section => Key[..Key.IndexOf('.', StringComparison.Ordinal)];
 
     public string Name => Key[(Key.IndexOf('.', StringComparison.Ordinal) + 1)..];
@@ -89,6 +96,7 @@ public sealed class RolloutSettings
         Text("Cluster.Context", "the kubeconfig's context; it must be named so that nobody acts on the current one by accident", null, requiredOutside: true),
         Text("Cluster.Services", "how services that want a session are reached: port-forward, or pods where pod addresses answer directly", "port-forward"),
         Text("Cluster.JournalNamespace", "where journals are kept", "aether-rollouts"),
+        Time("Lock.Duration", "after this long without a renewal the lock of a run that cannot be seen to be dead is taken over, seconds", "15"),
         Text("Slots.BlueNamespace", "namespace of blue", "aether-blue"),
         Text("Slots.GreenNamespace", "namespace of green", "aether-green"),
         Text("Slots.BlueIngressClass", "ingress class of blue", "nginx-blue"),
@@ -99,7 +107,7 @@ public sealed class RolloutSettings
         Text("Chart.ReleaseName", "the Helm release in each slot's namespace", "aether"),
         Text("Chart.Values", "overlay values files in the checkout, comma separated; {slot} becomes blue or green", "deploy/environments/values-rehearsal.yaml,deploy/environments/values-{slot}.yaml"),
         Time("Chart.Timeout", "how long the stack may take to become ready, seconds", "300"),
-        new("Dns.Api", "Linode API", "https://api.linode.com/v4", "an http or https address", IsUri),
+        new("Dns.Api", "Linode API", "https://api.linode.com/v4", "an http or https address without credentials in it", IsUri),
         Text("Dns.NameServers", "authoritative servers, comma separated host[:port]; discovered by NS where empty", null),
         Time("Dns.Timeout", "how long all name servers may take to agree, seconds", "1200"),
         Number("Traffic.HttpsPort", "the ingresses' HTTPS port", "443", 1, 65535),
@@ -115,16 +123,16 @@ public sealed class RolloutSettings
         Number("Monitoring.ErrorPercent", "how many percent more requests than live's may fail", "1", 0, 100),
         Number("Monitoring.LatencyPercent", "how many percent slower than live p95 may be", "50", 0, 10000),
         Text("Github.Repository", "OWNER/NAME of the platform", null, requiredOutside: true),
-        new("Github.Api", "GitHub's API", "https://api.github.com/", "an http or https address", IsUri),
+        new("Github.Api", "GitHub's API", "https://api.github.com/", "an http or https address without credentials in it", IsUri),
         Text("Github.Workflow", "the workflow that must be green for the release's commit", "ci.yaml"),
         Text("Github.Job", "the job in it that must have succeeded", "verify"),
         Time("Github.Timeout", "how long to wait for a run in progress, seconds", "3600"),
-        new("Traces.Api", "Tempo's API; traces are reported off where not set", null, "an http or https address", IsUri),
-        new("Traces.Otlp", "OTLP/HTTP traces endpoint given to every service, with /v1/traces", null, "an http or https address", IsUri),
+        new("Traces.Api", "Tempo's API; traces are reported off where not set", null, "an http or https address without credentials in it", IsUri),
+        new("Traces.Otlp", "OTLP/HTTP traces endpoint given to every service, with /v1/traces", null, "an http or https address without credentials in it", IsUri),
         Time("Traces.Timeout", "how long a probe's trace may take to be found, seconds", "30"),
         Number("Traces.ExporterPort", "PROMETHEUS_EXPORTER_PORT given to every service", "9464", 1, 65535),
         Text("Archive.Directory", "a directory as compliance bucket", null),
-        new("Archive.Endpoint", "S3 endpoint without the bucket", null, "an http or https address", IsUri),
+        new("Archive.Endpoint", "S3 endpoint without the bucket", null, "an http or https address without credentials in it", IsUri),
         Text("Archive.Bucket", "S3 bucket", null),
         Text("Archive.Region", "S3 region for signing", "us-east-1"),
         Text("Archive.Prefix", "first part of every key", "rollouts"),
@@ -145,7 +153,7 @@ public sealed class RolloutSettings
     ];
 
     private static readonly string[] EngineSections = ["Paths.", "Nuget.", "Settings."];
-    private static readonly string[] Switches = ["json", "verify", "fault", "again", .. Tools.TortureRequest.Options];
+    private static readonly string[] Switches = ["json", "verify", "fault", "again", "break-lock", "accept-point-of-no-return", .. Tools.TortureRequest.Options];
 
     private readonly Dictionary<string, SettingValue> _values;
 
@@ -180,10 +188,13 @@ public sealed class RolloutSettings
         this[key]?.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries) ?? [];
 
     /// <summary>The command that runs a target with the same environment and release.</summary>
-    public string CommandFor(string target)
+    public string CommandFor(string target) => CommandFor(target, Release);
+
+    /// <summary>The command that runs a target with the same environment, for a release.</summary>
+    public string CommandFor(string target, string? forRelease)
     {
         var environment = Environment == RolloutEnvironment.Embedded ? string.Empty : $" --environment={Environment.ToString().ToLowerInvariant()}";
-        var release = Release is { } tag ? $" --release={tag}" : string.Empty;
+        var release = forRelease is { } tag ? $" --release={tag}" : string.Empty;
         return $"./build.sh --target={target}{environment}{release}";
     }
 
@@ -390,7 +401,8 @@ public sealed class RolloutSettings
         text.Length is > 0 and <= 63 && char.IsAsciiLetterOrDigit(text[0]) && char.IsAsciiLetterOrDigit(text[^1])
         && text.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-');
 
-    private static bool IsUri(string text) => Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https";
+    // A password in an address would be printed with it.
+    private static bool IsUri(string text) => Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https" && uri.UserInfo.Length == 0;
 
     private static Setting Text(string key, string meaning, string? @default, bool requiredOutside = false) =>
         new(key, meaning, @default, "a text without line breaks", v => v.Length > 0 && !v.Contains('\n', StringComparison.Ordinal), RequiredOutside: requiredOutside);

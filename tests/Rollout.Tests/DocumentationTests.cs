@@ -9,7 +9,7 @@ public sealed partial class DocumentationTests
 {
     private static readonly string[] Foreign = ["bin", "obj", "artifacts", "TestResults", "node_modules"];
     private static readonly string[] OtherOptions =
-        ["target", "json", "verify", "fault", "again", "every", "point", "seed", "rounds", "tree", "description", "dryrun", "exclusive", "verbosity", "version", "info", "help"];
+        ["target", "json", "verify", "fault", "again", "break-lock", "accept-point-of-no-return", "every", "point", "seed", "rounds", "tree", "description", "dryrun", "exclusive", "verbosity", "version", "info", "help"];
 
     private static readonly (string Path, string Text)[] Pages =
         [.. Markdown(new DirectoryInfo(Repository.Root)).Select(f => (Path.GetRelativePath(Repository.Root, f), File.ReadAllText(f)))];
@@ -31,7 +31,7 @@ public sealed partial class DocumentationTests
     public void The_settings_table_is_the_programs()
     {
         var expected = RolloutSettings.All.Where(s => !s.IsSecret)
-            .Select(s => $"| `{s.Key}` | `--{s.Argument}` | {Default(s)} | {s.Meaning} |").ToList();
+            .Select(s => $"| `{s.Key}` | `--{s.Argument}` | {Default(s)} | {s.Meaning}{(s.IsFixed ? " *(fixed)*" : string.Empty)} |").ToList();
         Assert.That(Lines(Readme, "| setting | argument |"), Is.EqualTo(expected), $"The table should be:\n{string.Join('\n', expected)}\n");
     }
 
@@ -52,6 +52,10 @@ public sealed partial class DocumentationTests
             .Select(cell => cell.Trim('`'));
         Assert.That(listed, Is.EquivalentTo(Program.Tasks().Keys));
     }
+
+    [Test]
+    public void Every_step_says_what_it_means_to_be_started_and_not_done() =>
+        Assert.That(Rows(Page("docs/RESUME.md"), "| step | target |").Select(r => r[1].Trim('`')), Is.EqualTo(PlaybookOrder.All));
 
     [Test]
     public void The_exit_codes_are_the_enums()

@@ -67,6 +67,12 @@ public sealed class HelmUpgradeSettings : HelmValuesSettings
     /// <summary>What <c>helm history</c> says about the revision.</summary>
     public string? Description { get; set; }
 
+    /// <summary>
+    /// Put on the Secret that helm keeps the revision in, so that they can be read without unpacking it. An upgrade and a rollback hand the older
+    /// ones on; the value <c>null</c> takes one off.
+    /// </summary>
+    public IReadOnlyDictionary<string, string> Labels { get; set; } = new Dictionary<string, string>();
+
     /// <summary><c>client</c> or <c>server</c> changes nothing and prints what would be sent.</summary>
     public string? DryRun { get; set; }
 

@@ -52,6 +52,18 @@ public sealed class EvidenceFolder(string directory)
     /// <summary>The full path of a recorded file.</summary>
     public string FullPath(string relative) => Path.Combine(Directory, relative);
 
+    /// <summary>The text of a file, if it is here and is what was recorded; null else.</summary>
+    public string? Find(string? path, string? sha256)
+    {
+        if (path is null || !File.Exists(FullPath(path)))
+        {
+            return null;
+        }
+
+        var bytes = File.ReadAllBytes(FullPath(path));
+        return Convert.ToHexStringLower(SHA256.HashData(bytes)) == sha256 ? Encoding.UTF8.GetString(bytes) : null;
+    }
+
     /// <summary>What is not as it was written, in sentences: files changed, gone, or there without a record. Empty where all is
     /// well.</summary>
     public IReadOnlyList<string> Verify()
@@ -81,12 +93,15 @@ public sealed class EvidenceFolder(string directory)
             // Files in the folder itself are not a step's: the sums, and the journal's mirror where it is kept here.
             problems.AddRange(
                 there.Where(
-                    f => f.Contains('/', StringComparison.Ordinal) && !sums.ContainsKey(f)).Order(StringComparer.Ordinal).Select(f =>
+                    f => f.Contains('/', StringComparison.Ordinal) && !IsUnfinished(f) && !sums.ContainsKey(f)).Order(StringComparer.Ordinal).Select(f =>
                         $"'{f}' is not recorded."));
         }
 
         return problems;
     }
+
+    // What a killed run had not finished writing: no file of evidence begins with a dot.
+    private static bool IsUnfinished(string path) => path[(path.LastIndexOf('/') + 1)..].StartsWith('.');
 
     private static void CheckSegment(string segment, string name)
     {
@@ -103,6 +118,11 @@ public sealed class EvidenceFolder(string directory)
     private void Replace(string path, ReadOnlySpan<byte> content)
     {
         CreateDirectory(Path.GetDirectoryName(path)!);
+        foreach (var left in System.IO.Directory.EnumerateFiles(Path.GetDirectoryName(path)!, $".{Path.GetFileName(path)}.*"))
+        {
+            File.Delete(left);
+        }
+
         var temporary = Path.Combine(Path.GetDirectoryName(path)!, $".{Path.GetFileName(path)}.{Guid.NewGuid():N}");
         var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
         if (!OperatingSystem.IsWindows())

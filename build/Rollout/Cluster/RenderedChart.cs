@@ -77,6 +77,23 @@ public sealed class RenderedChart
     public static IEnumerable<string> HostsOf(JsonObject ingress) =>
         Items(ingress["spec"]?["rules"]).Select(r => Text(r, "host")).OfType<string>();
 
+    /// <summary>
+    /// The rendered Deployments that a cluster has not, or has with other replicas, images or plain variables: what <c>kubectl scale</c> and the
+    /// like changed after helm.
+    /// </summary>
+    public IReadOnlyList<string> StrayedIn(IEnumerable<JsonObject> deployments)
+    {
+        var there = deployments.ToDictionary(NameOf);
+        return [.. Deployments.Where(d => !there.TryGetValue(NameOf(d), out var found) || !Agree(d, found)).Select(NameOf)];
+
+        static bool Agree(JsonObject rendered, JsonObject found) =>
+            (rendered["spec"]?["replicas"] is not { } replicas || JsonNode.DeepEquals(replicas, found["spec"]?["replicas"]))
+            && Containers(rendered).SequenceEqual(Containers(found));
+
+        static IEnumerable<string> Containers(JsonObject deployment) => Items(deployment["spec"]?["template"]?["spec"]?["containers"]).SelectMany(c => Items(c["env"])
+            .Where(e => e["valueFrom"] is null).Select(e => $"{e["name"]}={e["value"]}").Prepend($"{c["name"]}: {c["image"]}"));
+    }
+
     /// <summary>Reads what <c>helm template</c> printed.</summary>
     /// <exception cref="RolloutException">It is no YAML.</exception>
     public static RenderedChart Parse(string yaml)
@@ -122,6 +139,8 @@ public sealed class RenderedChart
     private static JsonValue Number<T>(T number) => JsonValue.Create(System.Text.Json.JsonSerializer.SerializeToElement(number))!;
 
     private static IEnumerable<JsonObject> Items(JsonNode? node) => node is JsonArray array ? array.OfType<JsonObject>() : [];
+
+    private static string NameOf(JsonObject item) => item["metadata"]!["name"]!.GetValue<string>();
 
     private static string? Text(JsonObject from, string name) => from[name]?.GetValue<string>();
 

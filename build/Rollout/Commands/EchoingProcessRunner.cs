@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Reflection;
 using Cake.Core;
 using Cake.Core.Configuration;
 using Cake.Core.Diagnostics;
@@ -9,7 +11,8 @@ namespace Rollout.Commands;
 
 /// <summary>
 /// Runs what the Cake addins start: each command that changes something is echoed as it could be typed, and cancellation, which the engine
-/// does not know, ends the process.
+/// does not know, ends the process: it is interrupted first, so that helm can mark its revision failed and say so, and killed if that
+/// takes too long.
 /// </summary>
 public sealed class EchoingProcessRunner(
     IFileSystem fileSystem,
@@ -18,8 +21,11 @@ public sealed class EchoingProcessRunner(
     IToolLocator tools,
     ICakeConfiguration configuration,
     RolloutConsole console,
-    RunCancellation cancellation) : IProcessRunner
+    RunCancellation cancellation,
+    TimeProvider time) : IProcessRunner
 {
+    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(3);
+
     // Reads would only be noise between the lines that a person may want to repeat.
     private static readonly string[] Quiet = ["template ", "status ", "history ", "get ", "version"];
     private const int KeptLines = 20;
@@ -72,21 +78,95 @@ public sealed class EchoingProcessRunner(
             return line;
         };
         var process = _inner.Start(filePath, settings);
-        if (process is not null)
+        return process is null ? null : new Watched(process, time, cancellation.Token);
+    }
+
+    /// <summary>A process while it runs: stopped on cancellation, forgotten when it has ended.</summary>
+    private sealed class Watched : IProcess
+    {
+        private readonly IProcess _inner;
+        private readonly Process? _process;
+        private readonly TimeProvider _time;
+        private readonly CancellationTokenRegistration _registration;
+
+        public Watched(IProcess inner, TimeProvider time, CancellationToken token)
         {
-            cancellation.Token.Register(() =>
-            {
-                try
-                {
-                    process.Kill();
-                }
-                catch (InvalidOperationException)
-                {
-                    // It has ended by itself.
-                }
-            });
+            _inner = inner;
+            _time = time;
+
+            // The engine's own face of a process does not tell its id, and a signal needs one.
+            _process = inner.GetType().GetField("_process", BindingFlags.Instance | BindingFlags.NonPublic)?.GetValue(inner) as Process;
+            _registration = token.Register(() => _ = StopAsync());
         }
 
-        return process;
+        public void WaitForExit()
+        {
+            _inner.WaitForExit();
+            _registration.Unregister();
+        }
+
+        public bool WaitForExit(int milliseconds)
+        {
+            var ended = _inner.WaitForExit(milliseconds);
+            if (ended)
+            {
+                // With a limit the engine waits for the process alone, and its last lines, which say why it failed, are still on their way.
+                _inner.WaitForExit();
+            }
+
+            _registration.Unregister();
+            return ended;
+        }
+
+        public int GetExitCode() => _inner.GetExitCode();
+
+        public IEnumerable<string> GetStandardError() => _inner.GetStandardError();
+
+        public IEnumerable<string> GetStandardOutput() => _inner.GetStandardOutput();
+
+        public void Kill() => _inner.Kill();
+
+        public void Dispose()
+        {
+            _registration.Unregister();
+            _inner.Dispose();
+        }
+
+        private async Task StopAsync()
+        {
+            try
+            {
+                if (_process is { HasExited: true })
+                {
+                    return;
+                }
+
+                if (_process is not null && !OperatingSystem.IsWindows())
+                {
+                    using var interrupt = Process.Start("/bin/sh", ["-c", $"kill -INT {_process.Id} 2>/dev/null"]);
+                    using var limit = new CancellationTokenSource(LastWords, _time);
+                    await _process.WaitForExitAsync(limit.Token);
+                    return;
+                }
+            }
+            catch (OperationCanceledException)
+            {
+                // It had its time.
+            }
+            catch (InvalidOperationException)
+            {
+                // It has ended by itself.
+                return;
+            }
+
+            try
+            {
+                _inner.Kill();
+            }
+            catch (InvalidOperationException)
+            {
+                // It has ended in between.
+            }
+        }
     }
 }

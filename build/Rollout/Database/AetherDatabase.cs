@@ -97,6 +97,46 @@ public sealed class AetherDatabase(Secret dsn)
         },
         cancellationToken);
 
+    /// <summary>Every column of the platform's tables and views, as <c>SCHEMA.TABLE.COLUMN TYPE</c> with <c>required</c> where a row must bring it; sorted.</summary>
+    /// <exception cref="RolloutException">The database does not answer.</exception>
+    public Task<IReadOnlyList<string>> SchemaAsync(CancellationToken cancellationToken) => UseAsync(
+        connection => ListAsync(
+            connection,
+            """
+            SELECT table_schema || '.' || table_name || '.' || column_name || ' ' || udt_name
+                || CASE WHEN is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO' THEN ' required' ELSE '' END
+            FROM information_schema.columns
+            WHERE table_schema NOT IN ('pg_catalog', 'information_schema')
+                AND table_schema NOT LIKE '\_timescaledb%' AND table_schema NOT LIKE 'timescaledb%'
+            ORDER BY 1
+            """,
+            r => r.GetString(0),
+            cancellationToken),
+        cancellationToken);
+
+    /// <summary>
+    /// What the release that is still live would miss after a migration: columns that are gone or of another type, and columns of tables it knows that a
+    /// row must now bring. Empty for an additive migration.
+    /// </summary>
+    /// <param name="before">As <see cref="SchemaAsync"/> gave it before.</param>
+    public static IReadOnlyList<string> Breaks(IReadOnlyList<string> before, IReadOnlyList<string> after)
+    {
+        var tables = before.Select(TableOf).ToHashSet(StringComparer.Ordinal);
+        var optional = after.Where(c => !c.EndsWith(Required, StringComparison.Ordinal)).ToHashSet(StringComparer.Ordinal);
+
+        // A column that a row need not bring any more breaks nobody.
+        var kept = after.ToHashSet(StringComparer.Ordinal);
+        return
+        [
+            .. before.Where(c => !kept.Contains(c) && !optional.Contains(c.Replace(Required, string.Empty, StringComparison.Ordinal))).Select(c => $"{c} is gone or changed"),
+            .. after.Except(before).Where(c => c.EndsWith(Required, StringComparison.Ordinal) && tables.Contains(TableOf(c))).Select(c => $"{c} is new"),
+        ];
+    }
+
+    private const string Required = " required";
+
+    private static string TableOf(string column) => column[..column[..column.IndexOf(' ', StringComparison.Ordinal)].LastIndexOf('.')];
+
     /// <summary>
     /// Refreshes the aggregates of the accounts and looks at what they hold then. TimescaleDB refuses its refresh inside a transaction,
     /// which

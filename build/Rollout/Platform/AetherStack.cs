@@ -12,6 +12,7 @@ namespace Rollout.Platform;
 /// <param name="session">An admin session of this slot: sessions are unknown to the other slot unless the stores are shared.</param>
 /// <param name="accounts">The trading accounts, as <c>company</c>.</param>
 /// <param name="route">How calls with a session travel; without one they are refused.</param>
+/// <param name="fence">Asked before each call that changes something.</param>
 public sealed class AetherStack(
     string slot,
     string @namespace,
@@ -21,7 +22,8 @@ public sealed class AetherStack(
     IReadOnlyList<string> accounts,
     TimeProvider time,
     IProgress<string> progress,
-    ServiceRoute? route = null)
+    ServiceRoute? route = null,
+    Fence? fence = null)
 {
     private const int Parallel = 16;
 
@@ -72,7 +74,7 @@ public sealed class AetherStack(
             return before;
         }
 
-        var answer = await _calls.SendAsync(HttpMethod.Post, names.SafeMode, "/safe_mode/enter", new { reason }, cancellationToken);
+        var answer = await _calls.SendAsync(HttpMethod.Post, names.SafeMode, "/safe_mode/enter", new { reason }, fence, cancellationToken);
         if (answer.Code != 200)
         {
             throw SessionRefusals.Explain(slot, names.SafeMode, "entering safe mode", answer);
@@ -90,7 +92,7 @@ public sealed class AetherStack(
     /// <exception cref="RolloutException">The call was refused, or the service still says active afterwards.</exception>
     public async Task<SafeModeStatus> ExitSafeModeAsync(CancellationToken cancellationToken)
     {
-        var answer = await _calls.SendAsync(HttpMethod.Post, names.SafeMode, "/safe_mode/exit", null, cancellationToken);
+        var answer = await _calls.SendAsync(HttpMethod.Post, names.SafeMode, "/safe_mode/exit", null, fence, cancellationToken);
         if (answer.Code is not (200 or 409))
         {
             throw SessionRefusals.Explain(slot, names.SafeMode, "leaving safe mode", answer);
@@ -111,7 +113,7 @@ public sealed class AetherStack(
     /// <exception cref="RolloutException">The session does not work; the hint tells what the platform's answer means.</exception>
     public async Task PreflightAsync(CancellationToken cancellationToken)
     {
-        var answer = await _calls.SendAsync(HttpMethod.Post, names.SafeMode, "/safe_mode/enter", new { reason = " " }, cancellationToken);
+        var answer = await _calls.SendAsync(HttpMethod.Post, names.SafeMode, "/safe_mode/enter", new { reason = " " }, null, cancellationToken);
         switch (answer.Code)
         {
             case 400 or 422 when !answer.FromCluster:
@@ -144,7 +146,7 @@ public sealed class AetherStack(
         foreach (var account in before.Accounts.Where(a => !a.Active))
         {
             var answer = await _calls.SendAsync(
-                HttpMethod.Post, names.SimMode, "/sim/enter", new { reason, account_id = account.AccountId }, cancellationToken);
+                HttpMethod.Post, names.SimMode, "/sim/enter", new { reason, account_id = account.AccountId }, fence, cancellationToken);
             if (answer.Code is not (200 or 409))
             {
                 throw SessionRefusals.Explain(slot, names.SimMode, $"simulating account '{account.AccountId}'", answer);
@@ -169,7 +171,7 @@ public sealed class AetherStack(
         foreach (var account in before.Accounts.Where(Ours))
         {
             var answer = await _calls.SendAsync(
-                HttpMethod.Post, names.SimMode, $"/sim/exit?account_id={Uri.EscapeDataString(account.AccountId)}", null, cancellationToken);
+                HttpMethod.Post, names.SimMode, $"/sim/exit?account_id={Uri.EscapeDataString(account.AccountId)}", null, fence, cancellationToken);
             if (answer.Code is not (200 or 409))
             {
                 throw SessionRefusals.Explain(slot, names.SimMode, $"ending the simulation of account '{account.AccountId}'", answer);
@@ -245,7 +247,7 @@ public sealed class AetherStack(
     {
         var answer = await _calls.SendAsync(
             HttpMethod.Post, names.Risk, "/risk/validate", HarmlessIntent.For(
-                account, $"rollout-probe-{time.GetUtcNow():yyyyMMddHHmmssfff}"), cancellationToken);
+                account, $"rollout-probe-{time.GetUtcNow():yyyyMMddHHmmssfff}"), null, cancellationToken);
         if (answer.Code == 403 && answer.Body.Contains("mismatch", StringComparison.OrdinalIgnoreCase))
         {
             return new IntentValidation(account, false, false, [$"the session of {slot} belongs to another account"]);
@@ -348,11 +350,11 @@ public sealed class AetherStack(
         foreach (var path in probes)
         {
             var answer = balances
-                ? await _calls.SendAsync(HttpMethod.Get, names.Oms, path, null, cancellationToken)
+                ? await _calls.SendAsync(HttpMethod.Get, names.Oms, path, null, null, cancellationToken)
                 : await _calls.GetAsync(oms, path, null, cancellationToken);
             if (!balances && session is not null && route is not null && answer.Code is 401 or 403 && !answer.FromCluster)
             {
-                answer = await _calls.SendAsync(HttpMethod.Get, names.Oms, path, null, cancellationToken);
+                answer = await _calls.SendAsync(HttpMethod.Get, names.Oms, path, null, null, cancellationToken);
             }
 
             good += answer.Code == 200 ? 1 : 0;

@@ -45,9 +45,10 @@ internal sealed class ServiceCalls(
     /// A call with this slot's session. It may reach the service more than once, when an answer is lost: every call of the platform that we
     /// make says in its answer whether it had been made already.
     /// </summary>
-    /// <exception cref="RolloutException">There is no session, or no route.</exception>
+    /// <param name="fence">Asked before each attempt; null for calls that change nothing.</param>
+    /// <exception cref="RolloutException">There is no session, or no route; exit code 5: the fence refused.</exception>
     public async Task<ProxyAnswer> SendAsync(
-        HttpMethod method, string service, string path, object? body, CancellationToken cancellationToken)
+        HttpMethod method, string service, string path, object? body, Fence? fence, CancellationToken cancellationToken)
     {
         if (session is null)
         {
@@ -67,6 +68,7 @@ internal sealed class ServiceCalls(
             async token =>
             {
                 var address = await route(service, token);
+                await (fence?.Invoke(token) ?? Task.CompletedTask);
                 using var request = new HttpRequestMessage(method, new Uri(address, path));
                 request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", session.Reveal());
                 request.Content = body is null ? null : JsonContent.Create(body);

@@ -47,7 +47,7 @@ public sealed class TagRelease : PlaybookStep
         var chart = run.Checkout.ChartVersion(run.Settings["Chart.Path"]!);
         journal.Result["commit"] = await run.Checkout.HeadAsync(cancellationToken);
         journal.Result["chart"] = $"{chart.Name}-{chart.Version}";
-        journal.Result["chartDigest"] = run.Checkout.DigestOfTree(run.Settings["Chart.Path"]!);
+        journal.Result[ReleaseInputs.Key] = (await ReleaseInputs.ReadAsync(run, cancellationToken)).ToJson();
         journal.Result["images"] = pins;
         await journal.KeepAsync("release.json", journal.Result.ToJsonString());
         run.Console.Note($"{images.Count} images, chart {chart.Name} {chart.Version} (app {chart.AppVersion})");

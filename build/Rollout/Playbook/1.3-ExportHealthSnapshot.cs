@@ -24,6 +24,18 @@ public sealed class ExportHealthSnapshot : PlaybookStep
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
+        // A run that was killed at the audit row has its files already; a second snapshot would leave a second row.
+        var taken = run.Journal.Last(Name, Journal.JournalEvent.Intent, "audit-row")?.Data is { } kept && IsOnThisMachine(run, kept)
+            ? (JsonObject)kept.DeepClone()
+            : await CaptureAsync(run, journal, cancellationToken);
+        journal.Result["evidence"] = new JsonObject { [taken["manifest"]!.GetValue<string>()] = taken["sha256"]!.DeepClone() };
+        journal.Result["health"] = taken["health"]!.DeepClone();
+        journal.Result["auditRow"] = await run.Database.RecordSnapshotAsync(taken["sha256"]!.GetValue<string>(), run.Release, cancellationToken);
+        run.Console.Note(journal.Result["auditRow"]!.GetValue<bool>() ? "one row in the audit trail" : "the audit trail has no table for it");
+    }
+
+    private static async Task<JsonObject> CaptureAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
         var services = await run.ServicesAsync(run.Live, cancellationToken);
         var snapshots = await run.LiveStack.SnapshotAsync(services, $"rollout-{run.Release}-1.3", cancellationToken);
         var outcomes = new JsonObject();
@@ -44,12 +56,14 @@ public sealed class ExportHealthSnapshot : PlaybookStep
 
         // The files' digests are in the manifest, and its digest is in the journal; a line a file would only fill the journal.
         var kept = await journal.KeepAsync("manifest.json", manifest.ToJsonString());
-        journal.Result["evidence"] = new JsonObject { [kept.Path] = kept.Sha256 };
-        journal.Result["health"] = outcomes;
-        journal.Result["auditRow"] = await run.Database.RecordSnapshotAsync(kept.Sha256, run.Release, cancellationToken);
-        run.Console.Note(string.Join(", ", snapshots.GroupBy(s => s.Health).OrderBy(g => g.Key).Select(g => $"{g.Count()} {g.Key.ToString().ToLowerInvariant()}"))
-            + (journal.Result["auditRow"]!.GetValue<bool>() ? "; one row in the audit trail" : "; the audit trail has no table for it"));
+        run.Console.Note(string.Join(", ", snapshots.GroupBy(s => s.Health).OrderBy(g => g.Key).Select(g => $"{g.Count()} {g.Key.ToString().ToLowerInvariant()}")));
+        var taken = new JsonObject { ["manifest"] = kept.Path, ["sha256"] = kept.Sha256, ["health"] = outcomes };
+        await journal.IntendAsync("audit-row", (JsonObject)taken.DeepClone());
+        return taken;
     }
+
+    private static bool IsOnThisMachine(RolloutRun run, JsonObject kept) =>
+        run.Evidence.Verify().Count == 0 && run.Evidence.Find(kept["manifest"]!.GetValue<string>(), kept["sha256"]!.GetValue<string>()) is not null;
 
     protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
     {

@@ -34,8 +34,13 @@ public sealed class InstallChart : PlaybookStep
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
-        await journal.IntendAsync("safe-mode-seed", new() { ["before"] = await SafeModeSeed.ReadAsync(run.Candidate.Redis.Reveal(), cancellationToken) is { } state ? state.Active : null, ["after"] = true });
-        await SafeModeSeed.SeedAsync(run.Candidate.Redis.Reveal(), run.FenceReasonOf(run.Candidate), run.Time.GetUtcNow(), cancellationToken);
+        var seeded = await SafeModeSeed.ReadAsync(run.Candidate.Redis.Reveal(), cancellationToken);
+        if (seeded is not { Active: true })
+        {
+            await journal.IntendAsync("safe-mode-seed", new() { ["before"] = seeded?.Active, ["after"] = true });
+            await SafeModeSeed.SeedAsync(run.Candidate.Redis.Reveal(), run.FenceReasonOf(run.Candidate), run.Time.GetUtcNow(), cancellationToken);
+        }
+
         var before = await run.Cluster.HelmRevisionAsync(run.Candidate.Namespace, run.Settings["Chart.ReleaseName"]!, cancellationToken);
         await journal.IntendAsync("helm", new() { ["before"] = before?.Number, ["after"] = run.Release });
         await run.UpgradeCandidateAsync(run.CandidateValues, "2.2 install, fenced", cancellationToken);

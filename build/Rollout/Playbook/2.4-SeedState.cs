@@ -35,15 +35,7 @@ public sealed class SeedState : PlaybookStep
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
-        await journal.PartAsync("migrations", async data =>
-        {
-            var before = await run.Database.MigrationHeadsAsync(cancellationToken);
-            await journal.IntendAsync("migrations", new() { ["before"] = Heads(before) });
-            var result = await run.Scripts.RunMigrationsAsync(run.Surroundings.Database, cancellationToken);
-            await journal.KeepAsync("migrations.log", result.Output);
-            result.OrThrow("Nothing was lost: the migrations are additive and repeatable. Look at migrations.log in the step's evidence.");
-            data["after"] = Heads(await run.Database.MigrationHeadsAsync(cancellationToken));
-        });
+        await journal.PartAsync("migrations", data => MigrateAsync(run, journal, data, cancellationToken));
         await journal.PartAsync("state", async data => data["outcome"] = await SynchroniseAsync(run, cancellationToken));
         await journal.PartAsync("openapi", async data =>
         {
@@ -64,6 +56,50 @@ public sealed class SeedState : PlaybookStep
                 $"The checkout's migration heads {string.Join(", ", missing)} are not in the database, which has {Heads(stored)}.",
                 "Look at migrations.log in the step's evidence.");
         }
+
+        if (run.Progress.PointOfNoReturn is { } why && !run.MayPassPointOfNoReturn)
+        {
+            throw new RolloutException(
+                $"The migrations were not additive: {why}. {run.Named(run.Live)} uses that database too, and a rollback would not bring it back.",
+                $"Decide: restore the schema by hand, or go forward with {run.CommandFor("Switch")} --accept-point-of-no-return",
+                ExitCode.Held);
+        }
+    }
+
+    // Both slots share the database (platform contract, section 7.6): whether live can still live with it is seen in the catalogue, not promised.
+    private static async Task MigrateAsync(RolloutRun run, StepJournal journal, JsonObject data, CancellationToken cancellationToken)
+    {
+        var columns = await ColumnsBeforeAsync(run, journal, cancellationToken);
+        var result = await run.Scripts.RunMigrationsAsync(run.Surroundings.Database, cancellationToken);
+        await journal.KeepAsync("migrations.log", result.Output);
+        var after = await run.Database.SchemaAsync(cancellationToken);
+        await journal.KeepAsync("schema-after.txt", string.Join('\n', after));
+        var breaks = AetherDatabase.Breaks(columns, after);
+        if (breaks.Count > 0)
+        {
+            // Also where the script failed after it had changed something.
+            await journal.IntendAsync("schema", new() { [RolloutProgress.PointOfNoReturnKey] = $"{string.Join(", ", breaks.Take(5))}{(breaks.Count > 5 ? $" and {breaks.Count - 5} more" : string.Empty)}" });
+        }
+
+        result.OrThrow("Nothing was lost: the migrations are additive and repeatable. Look at migrations.log in the step's evidence.");
+        data["after"] = Heads(await run.Database.MigrationHeadsAsync(cancellationToken));
+        data["additive"] = breaks.Count == 0;
+    }
+
+    // What a killed run wrote down before it began is what counts; on another machine, where its file is not, the comparison begins with what is there.
+    private static async Task<IReadOnlyList<string>> ColumnsBeforeAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
+        if (run.Journal.Last(journal.Step, Journal.JournalEvent.Intent, "migrations")?.Data is { } intent
+            && run.Evidence.Find(intent["columns"]?.GetValue<string>(), intent["sha256"]?.GetValue<string>()) is { } kept)
+        {
+            return kept.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        }
+
+        var heads = await run.Database.MigrationHeadsAsync(cancellationToken);
+        var columns = await run.Database.SchemaAsync(cancellationToken);
+        var file = await journal.KeepAsync("schema-before.txt", string.Join('\n', columns));
+        await journal.IntendAsync("migrations", new() { ["before"] = Heads(heads), ["columns"] = file.Path, ["sha256"] = file.Sha256 });
+        return columns;
     }
 
     private static (string Name, MigrationTree Tree)[] Trees(RolloutRun run) =>

@@ -54,6 +54,7 @@ public sealed class FreezeWrites : PlaybookStep
             data["series"] = watch.Series.ToText();
             run.Console.Note($"baseline of {run.Named(run.Live)}: {watch.Summary}");
         });
+        await journal.PartAsync(Replicas.Part, async data => data[Replicas.Part] = await Replicas.ReadAsync(run, run.Live, cancellationToken));
         await run.LiveStack.PreflightAsync(cancellationToken);
         await run.BeginDrillAsync(cancellationToken);
         run.Console.Note($"freezing {run.Named(run.Live)}: no slot trades from here on");

@@ -34,7 +34,7 @@ public sealed class ReenableTrading : PlaybookStep
             run.CandidateValues with { HasExchangeKeys = true, ExchangeKeysChecksum = run.Release }, "3.4 exchange keys", cancellationToken);
         await Fences.LiftAsync(run, run.Candidate, run.CandidateStack, journal, cancellationToken);
         await run.CandidateStack.WaitUntilOrdersFlowAsync(run.Settings.Duration("Monitoring.OrdersTimeout"), cancellationToken);
-        var frozen = run.FrozenSince ?? run.Time.GetUtcNow();
+        var frozen = run.Progress.FrozenSince ?? run.Time.GetUtcNow();
         var window = run.Time.GetUtcNow() - frozen;
         journal.Result["freezeMs"] = (long)window.TotalMilliseconds;
         run.Console.Note($"orders flow from {run.Named(run.Candidate)}; the freeze lasted at most {window.TotalMilliseconds:0} ms");

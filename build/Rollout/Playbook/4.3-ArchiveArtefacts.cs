@@ -20,7 +20,7 @@ public sealed class ArchiveArtefacts : PlaybookStep
         var ci = await run.Ci.RequireGreenAsync(
             commit, run.Settings["Github.Workflow"]!, run.Settings["Github.Job"]!, run.Settings.Duration("Github.Timeout"), cancellationToken);
         await run.Evidence.WriteAsync(Name, "ci-logs.zip", await run.Ci.LogsAsync(ci, cancellationToken), cancellationToken);
-        await run.Evidence.WriteAsync(Name, $"journal-{run.Journal.Entries.Count}.jsonl", await File.ReadAllBytesAsync(Path.Combine(run.Folder, "journal.jsonl"), cancellationToken), cancellationToken);
+        await run.Evidence.WriteAsync(Name, $"journal-{run.Journal.Entries.Count}.jsonl", run.Journal.Text, cancellationToken);
         var stored = await run.ArchiveAsync(cancellationToken);
         journal.Result["objects"] = stored.Objects.Count;
         journal.Result["journalHead"] = run.Journal.Head;

@@ -34,7 +34,7 @@ public sealed class ReenableSafeMode : PlaybookStep
         {
             await Fences.SetAsync(run, run.Candidate, run.CandidateStack, journal, mustSeeFlow: false, cancellationToken);
         }
-        catch (RolloutException exception) when (!cancellationToken.IsCancellationRequested)
+        catch (RolloutException exception) when (!cancellationToken.IsCancellationRequested && exception.ExitCode != ExitCode.Refused)
         {
             // A rollback is needed most when the candidate is sick; its own services cannot be what it depends on.
             run.Console.Warning($"{run.Named(run.Candidate)} does not take its fences: {exception.Message}");

@@ -43,14 +43,6 @@ public sealed class RestoreDns : PlaybookStep
 
     protected override Task BeginAsync(RolloutRun run) => run.UndoneAsync(nameof(FlipDns), nameof(MonitorTraffic));
 
-    // A frozen slot shows no throughput, so its scaling controller shrinks it (platform contract, section 4.3).
-    private static async Task<IReadOnlyList<(string Name, int Now, int Wanted)>> ShrunkAsync(RolloutRun run, CancellationToken cancellationToken)
-    {
-        var release = await run.ReplicasOfAsync(run.Live, cancellationToken);
-        var deployments = await run.Cluster.ListAsync($"/apis/apps/v1/namespaces/{run.Live.Namespace}/deployments", cancellationToken);
-        return [.. deployments
-            .Select(d => (Name: d["metadata"]!["name"]!.GetValue<string>(), Now: d["spec"]!["replicas"]!.GetValue<int>()))
-            .Where(d => release.TryGetValue(d.Name, out var wanted) && d.Now < wanted)
-            .Select(d => (d.Name, d.Now, release[d.Name]))];
-    }
+    private static Task<IReadOnlyList<(string Name, int Now, int Wanted)>> ShrunkAsync(RolloutRun run, CancellationToken cancellationToken) =>
+        Replicas.ShrunkAsync(run, run.Live, cancellationToken);
 }

@@ -1,5 +1,3 @@
-using Rollout.Journal;
-
 namespace Rollout.Playbook;
 
 /// <summary>The order of the steps and the stage each belongs to; the attributes' chain is held against it by a test.</summary>
@@ -13,8 +11,6 @@ public static class PlaybookOrder
         (nameof(Verify), [nameof(RefreshAggregates), nameof(AuditGovernance), nameof(ArchiveArtefacts)]),
         (nameof(Rollback), [nameof(ReenableSafeMode), nameof(RestoreDns), nameof(ValidateBlue), nameof(InvestigateFailure)]),
     ];
-
-    private static readonly string[] Ends = [nameof(ArchiveArtefacts), nameof(InvestigateFailure)];
 
     /// <summary>The steps that go forward, in the playbook's order.</summary>
     public static IReadOnlyList<string> Forward { get; } = [.. Stages.Where(s => s.Stage != nameof(Rollback)).SelectMany(s => s.Steps)];
@@ -39,14 +35,8 @@ public static class PlaybookOrder
     /// <summary>Whether a target only looks at the rollout there is.</summary>
     public static bool IsReading(string target) => string.Equals(target, nameof(Tools.Status), StringComparison.OrdinalIgnoreCase);
 
-    /// <summary>Whether a rollout has ended, one way or the other.</summary>
-    public static bool IsOver(IReadOnlyList<JournalEntry> entries) =>
-        entries.LastOrDefault(e => e.Part is null && e.Event == JournalEvent.Done && Ends.Contains(e.Step)) is { } end
-        && !entries.Any(e => e.Sequence > end.Sequence && e.Event is JournalEvent.Started && e.Part is null && All.Contains(e.Step) && !Ends.Contains(e.Step));
-
-    /// <summary>Whether the last thing that a step did was going back.</summary>
-    public static bool WasRolledBack(IReadOnlyList<JournalEntry> entries) =>
-        entries.LastOrDefault(e => e.Part is null && e.Event == JournalEvent.Started && All.Contains(e.Step)) is { } last && IsBackward(last.Step);
+    /// <summary>Whether a target changes nothing, so that it needs no lock and may run beside a rollout.</summary>
+    public static bool ChangesNothing(string target) => IsReading(target) || string.Equals(target, nameof(Tools.Plan), StringComparison.OrdinalIgnoreCase);
 
     /// <summary>Whether somebody who asks for this target asks for this step, and not only for something that comes after its stage.</summary>
     public static bool IsAsked(string target, string step) =>

@@ -20,6 +20,9 @@ public sealed record StepPlan(params IReadOnlyList<string> Changes)
 /// </summary>
 public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
 {
+    // A rollout with its rollback takes about 45 kB (docs/RESUME.md); going back must never be what does not fit.
+    private const int RoomForARollout = 200_000;
+
     /// <summary>The target's name, as in <c>FlipDns</c>.</summary>
     public string Name => GetType().Name;
 
@@ -40,6 +43,7 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
     {
         var run = await context.OpenAsync();
         RefuseAfterRollback(context, run);
+        RefuseAfterPointOfNoReturn(run);
         if (!IsRepeatable && run.Journal.IsDone(Name))
         {
             context.Console.StepBegins(Number, Title, $"done at {run.Journal.Last(Name, JournalEvent.Done)!.Time:yyyy-MM-dd HH:mm:ss} UTC");
@@ -50,10 +54,23 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
         context.Console.StepBegins(Number, Title, Sentence);
         var start = context.Time.GetTimestamp();
         Guard(context, run);
+        await run.RefuseOtherRolloutAsync(context.Token);
+        await run.AtAsync(Name, context.Token);
+        if (PlaybookOrder.Forward.Contains(Name))
+        {
+            await ReleaseInputs.RequireUnchangedAsync(run, context.Token);
+        }
+
         var plan = await CheckAsync(run, context.Token);
         var journal = new StepJournal(run, Name, context.Token);
         await run.FoundAsync(context.Token);
-        await journal.AppendAsync(JournalEvent.Started, null, new JsonObject { ["changes"] = new JsonArray([.. plan.Changes.Select(c => JsonValue.Create(c))]) });
+        var started = new JsonObject { ["changes"] = new JsonArray([.. plan.Changes.Select(c => JsonValue.Create(c))]) };
+        if (context.Request.IsAutomatic)
+        {
+            started[RolloutProgress.StartedAutomatically] = true;
+        }
+
+        await journal.AppendAsync(JournalEvent.Started, null, started);
         foreach (var change in plan.Changes)
         {
             context.Console.Note($"→ {change}");
@@ -93,15 +110,37 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
 
     private void RefuseAfterRollback(RolloutContext context, RolloutRun run)
     {
-        if (PlaybookOrder.Forward.Contains(Name) && PlaybookOrder.WasRolledBack(run.Journal.Entries) && !context.Request.Again)
+        var progress = run.Progress;
+        if (!PlaybookOrder.Forward.Contains(Name) || !progress.WasRolledBack || context.Request.Again)
         {
-            var back = run.Journal.Entries.Last(e => e.Event == JournalEvent.Started && PlaybookOrder.IsBackward(e.Step));
+            return;
+        }
+
+        var back = run.Journal.Entries.Last(e => e.Event == JournalEvent.Started && PlaybookOrder.IsBackward(e.Step));
+        if (progress.IsRollingBackByItself && context.Settings.Rollback == RollbackPolicy.Automatic)
+        {
+            context.Outcome.MustFinishRollback = true;
             throw new RolloutException(
-                $"{run.Release} was being rolled back at {back.Time:yyyy-MM-dd HH:mm:ss} UTC ({back.Step}) and goes forward again only when told. Nothing was changed.",
-                PlaybookOrder.IsOver(run.Journal.Entries)
-                    ? $"Run {context.CommandFor(context.Request.Targets[0])} --again, or roll out another release."
-                    : $"Finish the rollback first: {context.CommandFor(nameof(Rollback))}. Then {context.CommandFor(context.Request.Targets[0])} --again goes forward.",
-                ExitCode.Refused);
+                $"{run.Release} failed, and that run was rolling it back at {back.Time:yyyy-MM-dd HH:mm:ss} UTC ({back.Step}) when it ended.", null, ExitCode.Refused);
+        }
+
+        throw new RolloutException(
+            $"{run.Release} was being rolled back at {back.Time:yyyy-MM-dd HH:mm:ss} UTC ({back.Step}) and goes forward again only when told. Nothing was changed.",
+            progress.IsOver
+                ? $"Run {context.CommandFor(context.Request.Targets[0])} --again, or roll out another release."
+                : $"Finish the rollback first: {context.CommandFor(nameof(Rollback))}. Then {context.CommandFor(context.Request.Targets[0])} --again goes forward.",
+            ExitCode.Refused);
+    }
+
+    // Live would run on a schema that it does not know; only a person can weigh that (invariant 4).
+    private void RefuseAfterPointOfNoReturn(RolloutRun run)
+    {
+        if (PlaybookOrder.IsBackward(Name) && run.Progress.PointOfNoReturn is { } why)
+        {
+            throw new RolloutException(
+                $"{run.Release} is past its point of no return: {why}. {Number} {Title} would lead back to {run.Named(run.Live)}, which does not know that schema. Nothing was changed.",
+                $"Hold and decide: restore the schema by hand, or go forward with {run.CommandFor(nameof(Switch))}. Look first: {run.CommandFor(nameof(Tools.Status))}",
+                ExitCode.Held);
         }
     }
 
@@ -111,6 +150,14 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
         {
             throw new RolloutException(
                 $"No rollout of {run.Release} was begun, so there is nothing to roll back. Nothing was changed.", $"Look: {context.CommandFor(nameof(Tools.Status))}", ExitCode.Refused);
+        }
+
+        if (PlaybookOrder.Forward.Contains(Name) && RolloutJournal.Limit - run.Journal.Bytes < RoomForARollout)
+        {
+            throw new RolloutException(
+                $"The journal of {run.Release} has {run.Journal.Bytes} of {RolloutJournal.Limit} bytes, in {run.Journal.Entries.Count} entries: a rollout and its way back might not fit. Nothing was changed.",
+                $"Roll out under a new release tag; {run.CommandFor(nameof(Rollback))} still has room.",
+                ExitCode.Refused);
         }
 
         var missing = PlaybookOrder.Before(Name).FirstOrDefault(step => !run.Journal.IsDone(step));

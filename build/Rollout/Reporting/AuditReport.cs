@@ -12,16 +12,23 @@ public static class AuditReport
 {
     private const string Section = "## 7. Deployment & Ops";
 
-    /// <summary>Appends what happened from <paramref name="from"/> on; makes file and section where they are missing.</summary>
-    /// <param name="from">Sequence number of the first entry of this run.</param>
-    public static void Append(string path, string release, IReadOnlyList<JournalEntry> entries, int from)
+    /// <summary>
+    /// Appends a block for each run of the journal that has none yet, which includes runs that were killed before they could write theirs; makes file
+    /// and section where they are missing.
+    /// </summary>
+    public static void Append(string path, string release, IReadOnlyList<JournalEntry> entries)
     {
-        var mine = entries.Where(e => e.Sequence >= from && e.Event != JournalEvent.Started).ToList();
-        if (mine.Count == 0)
+        var before = File.Exists(path) ? File.ReadAllText(path) : string.Empty;
+        var runs = entries.Where(e => e.Event != JournalEvent.Started).GroupBy(e => e.Run)
+            .Where(r => !before.Contains($", run {r.Key} by ", StringComparison.Ordinal)).ToList();
+        foreach (var run in runs)
         {
-            return;
+            Append(path, release, [.. run]);
         }
+    }
 
+    private static void Append(string path, string release, List<JournalEntry> mine)
+    {
         Directory.CreateDirectory(Path.GetDirectoryName(path)!);
         var text = File.Exists(path) ? File.ReadAllText(path) : "# Audit report\n";
         if (!text.EndsWith('\n'))

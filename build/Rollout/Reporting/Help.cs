@@ -22,6 +22,8 @@ internal static class Help
         console.Line("  --json, --verify            Status for a machine; Status that re-reads finished steps");
         console.Line("  --fault=NAME[=ARGUMENT]     Rehearse: a drill that must end in an automatic rollback");
         console.Line("  --again                     go forward with a release that was rolled back");
+        console.Line("  --break-lock=REASON         take the lock from a run that is not known to be dead; the reason is journalled");
+        console.Line("  --accept-point-of-no-return go on although the migrations were not additive, so that no rollback leads back");
         console.Line("  --every=N, --point=POINT    Torture: each Nth point of the kill matrix; these points alone, comma separated");
         console.Line("  --seed=N, --rounds=M        Torture: SIGKILL at moments drawn from a seed, until M rounds are over or Ctrl-C");
         console.Line("  --tree, --description, --dryrun, --exclusive, --verbosity=LEVEL, --version, --info   as in every Cake build");

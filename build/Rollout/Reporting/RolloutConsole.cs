@@ -72,6 +72,22 @@ public sealed class RolloutConsole
     /// <summary>Something a person should read although the run goes on.</summary>
     public void Warning(string text) => Write(_out, $"  ! {text}", "yellow");
 
+    /// <summary>What a person must see before anything else: on both streams, since one of them may be filed away.</summary>
+    public void Alarm(string text)
+    {
+        if (_groups)
+        {
+            Write(_out, $"::warning::{text}", null);
+        }
+
+        Write(_out, $"!!! {text}", "red");
+        Write(_error, text, "red");
+    }
+
+    /// <summary>A time span as people say it, in at most two units.</summary>
+    public static string Age(TimeSpan age) =>
+        age.TotalHours >= 1 ? $"{(int)age.TotalHours} h {age.Minutes} min" : age.TotalMinutes >= 1 ? $"{age.Minutes} min {age.Seconds} s" : $"{age.TotalSeconds:0} s";
+
     /// <summary>A failure: the fact, then the advice.</summary>
     public void Failure(string message, string? hint)
     {

@@ -2,8 +2,10 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Cake.Core.Diagnostics;
 using Cake.Frosting;
+using Rollout.Cluster;
 using Rollout.Journal;
 using Rollout.Playbook;
+using Rollout.Reporting;
 
 namespace Rollout.Tools;
 
@@ -22,10 +24,12 @@ public sealed class Status : AsyncFrostingTask<RolloutContext>
         var run = await context.OpenAsync();
         var entries = run.Journal.Entries;
         var last = entries.Count == 0 ? null : entries[^1];
-        var frozenSince = run.FrozenSince;
+        var progress = run.Progress;
+        var holder = await run.LockAsync(context.Token);
         var pointing = await run.PointingAtAsync(context.Token);
-        var next = NextOf(context, run);
+        var next = NextOf(context, progress);
         var drift = context.Request.Verify ? await DriftAsync(context, run) : null;
+        var now = context.Time.GetUtcNow();
         if (context.Request.Json)
         {
             var json = new JsonObject
@@ -39,8 +43,22 @@ public sealed class Status : AsyncFrostingTask<RolloutContext>
                 ["event"] = last is null ? null : JsonSerializer.SerializeToNode(last.Event),
                 ["since"] = last?.Time.ToString("O"),
                 ["actor"] = last?.Actor,
-                ["frozenSince"] = frozenSince?.ToString("O"),
+                ["frozenSince"] = progress.FrozenSince?.ToString("O"),
+                ["frozenSeconds"] = progress.FrozenSince is { } began ? (long)(now - began).TotalSeconds : null,
+                ["pointOfNoReturn"] = progress.PointOfNoReturn,
                 ["done"] = new JsonArray([.. PlaybookOrder.All.Where(run.Journal.IsDone).Select(s => JsonValue.Create(s))]),
+                ["lock"] = holder is null ? null : new JsonObject
+                {
+                    ["holder"] = holder.Holder,
+                    ["run"] = holder.Run,
+                    ["release"] = holder.Release,
+                    ["step"] = holder.Step,
+                    ["since"] = holder.Since?.ToString("O"),
+                    ["renewed"] = holder.Renewed?.ToString("O"),
+                    ["dead"] = holder.IsDead,
+                    ["expired"] = holder.IsExpired,
+                },
+                ["move"] = progress.Next.ToString(),
                 ["next"] = next,
             };
             if (drift is not null)
@@ -52,15 +70,20 @@ public sealed class Status : AsyncFrostingTask<RolloutContext>
             return;
         }
 
-        var now = context.Time.GetUtcNow();
         List<IReadOnlyList<string>> rows =
         [
+            ["freeze", progress.FrozenSince is { } since ? $"NO SLOT TRADES for {RolloutConsole.Age(now - since)}, since {since:yyyy-MM-dd HH:mm:ss} UTC" : "none"],
             ["clients are sent to", pointing],
-            ["last", last is null ? "nothing yet" : $"{last.Step} {last.Event.ToString().ToLowerInvariant()} {Age(now - last.Time)} ago by {last.Actor}"],
-            ["freeze", frozenSince is null ? "none" : $"IN FORCE for {Age(now - frozenSince.Value)}"],
+            ["running now", holder is null ? "nobody holds the lock" : Describe(holder, now)],
+            ["last", last is null ? "nothing yet" : Describe(last, now)],
             ["done", string.Join(", ", PlaybookOrder.All.Where(run.Journal.IsDone)) is { Length: > 0 } done ? done : "nothing"],
-            ["next", next],
         ];
+        if (progress.PointOfNoReturn is { } why)
+        {
+            rows.Add(["point of no return", $"passed: {why}"]);
+        }
+
+        rows.Add(["next", next]);
         if (drift is not null)
         {
             rows.AddRange(drift.Count == 0 ? [["drift", "none"]] : drift.Select(d => (IReadOnlyList<string>)["drift", d]));
@@ -69,23 +92,19 @@ public sealed class Status : AsyncFrostingTask<RolloutContext>
         context.Console.Table($"Release {run.Release}", ["what", "state"], rows);
     }
 
-    private static string Age(TimeSpan age) => age.TotalHours >= 1 ? $"{(int)age.TotalHours} h {age.Minutes} min" : age.TotalMinutes >= 1 ? $"{age.Minutes} min {age.Seconds} s" : $"{age.TotalSeconds:0} s";
+    private static string Describe(JournalEntry last, DateTimeOffset now) =>
+        $"{last.Step}{(last.Part is null ? string.Empty : $" ({last.Part})")} {last.Event.ToString().ToLowerInvariant()} {RolloutConsole.Age(now - last.Time)} ago, at {last.Time:yyyy-MM-dd HH:mm:ss} UTC, by {last.Actor}";
 
-    private static string NextOf(RolloutContext context, RolloutRun run)
+    private static string Describe(LockState holder, DateTimeOffset now) => holder.Describe(now)
+        + (holder.IsDead ? "; its process is gone, the next command takes over" : holder.IsExpired ? "; not renewed in time, the next command takes over" : string.Empty);
+
+    private static string NextOf(RolloutContext context, RolloutProgress progress) => progress.Next switch
     {
-        if (PlaybookOrder.IsOver(run.Journal.Entries))
-        {
-            return run.Journal.IsDone(nameof(ArchiveArtefacts)) ? $"nothing; take it back with {context.CommandFor(nameof(Rollback))}" : "nothing: it was rolled back";
-        }
-
-        if (PlaybookOrder.WasRolledBack(run.Journal.Entries))
-        {
-            return context.CommandFor(nameof(Rollback));
-        }
-
-        var step = PlaybookOrder.Forward.First(s => !run.Journal.IsDone(s));
-        return context.CommandFor(PlaybookOrder.StageOf(step));
-    }
+        NextMove.Nothing => progress.WasRolledBack ? "nothing: it was rolled back" : $"nothing; take it back with {context.CommandFor(nameof(Rollback))}",
+        NextMove.FinishRollback => context.CommandFor(nameof(Rollback)),
+        NextMove.Hold => "hold: a person decides, see the runbook, chapter 4",
+        _ => context.CommandFor(PlaybookOrder.StageOf(progress.NextStep ?? nameof(ArchiveArtefacts))),
+    };
 
     private static async Task<IReadOnlyList<string>> DriftAsync(RolloutContext context, RolloutRun run)
     {
@@ -122,7 +141,9 @@ public sealed class Plan : AsyncFrostingTask<RolloutContext>
         }
 
         context.Console.Table($"Plan of {run.Release}: {run.Live.Name} to {run.Candidate.Name}, {run.Hosts.Count} hosts", ["step", "would"], rows);
-        context.Console.Line("Point of no return: none known; the migrations of 2.4 are additive, so a rollback leads back from every step.");
+        context.Console.Line(run.Progress.PointOfNoReturn is { } why
+            ? $"Point of no return: passed, {why}. A rollback is refused."
+            : "Point of no return: none passed. 2.4 compares the database's columns before and after its migrations and holds where live would miss one.");
     }
 
     // A step that comes after an undone one often cannot look yet; it says so, and the plan goes on.
@@ -153,7 +174,7 @@ public sealed class Retire : AsyncFrostingTask<RolloutContext>
             throw new RolloutException($"DNS points at {pointing}, so no slot is idle. Nothing was removed.", $"Look: {context.CommandFor(nameof(Status))}", ExitCode.Refused);
         }
 
-        var unfinished = (await run.JournalsAsync(context.Token)).Where(j => !PlaybookOrder.IsOver(j.Entries)).Select(j => j.Release).ToList();
+        var unfinished = (await run.JournalsAsync(context.Token)).Where(j => !new RolloutProgress(j.Entries).IsOver).Select(j => j.Release).ToList();
         if (unfinished.Count > 0)
         {
             throw new RolloutException(

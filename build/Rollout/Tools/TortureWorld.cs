@@ -201,10 +201,12 @@ public sealed class TortureWorld : IAsyncDisposable
         }
     }
 
+    private static Task NoWrites(CancellationToken cancellationToken) => throw new InvalidOperationException("Who measures a world does not change it.");
+
     private async Task AddTrafficAsync(SortedDictionary<string, string> facts, IReadOnlyList<JournalEntry> journal)
     {
         var hosts = journal[0].Data!["hosts"]!.AsArray().Select(h => h!.GetValue<string>()).ToList();
-        using var zone = new DnsZone(_surroundings.DnsApi, _surroundings.DnsToken, _context.Time, _context.Console.Progress);
+        using var zone = new DnsZone(_surroundings.DnsApi, _surroundings.DnsToken, NoWrites, _context.Time, _context.Console.Progress);
         var records = await zone.ReadAsync(hosts, _context.Token);
         foreach (var slot in new[] { _surroundings.Blue, _surroundings.Green })
         {

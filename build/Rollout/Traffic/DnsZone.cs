@@ -20,11 +20,12 @@ public sealed class DnsZone : IDisposable
 
     /// <param name="api">Base of the API with its version, as in <c>https://api.linode.com/v4</c>.</param>
     /// <param name="token">Scope <c>domains:read_only</c> to read, <c>domains:read_write</c> to point.</param>
+    /// <param name="fence">Asked before each write: a run that lost the lock neither goes on with a flip nor takes it back.</param>
     /// <param name="time">Times the pauses between tries and bounds the restoration.</param>
     /// <param name="progress">Told each repeated request and the end of a flip or restoration.</param>
-    public DnsZone(Uri api, Secret token, TimeProvider time, IProgress<string> progress)
+    public DnsZone(Uri api, Secret token, Fence fence, TimeProvider time, IProgress<string> progress)
     {
-        _linode = new LinodeDomains(api, token, time, progress);
+        _linode = new LinodeDomains(api, token, fence, time, progress);
         _time = time;
         _progress = progress;
     }
@@ -184,7 +185,8 @@ public sealed class DnsZone : IDisposable
                 {
                     await _linode.SetTargetAsync(record.ZoneId, record.RecordId, address, token);
                 }
-                catch (Exception exception) when (!token.IsCancellationRequested || exception is not OperationCanceledException)
+                catch (Exception exception) when (
+                    (!token.IsCancellationRequested || exception is not OperationCanceledException) && exception is not RolloutException { ExitCode: ExitCode.Refused })
                 {
                     // Whatever it is, even a fault of our own: the hosts already moved must be moved back.
                     lock (failures)
@@ -270,7 +272,7 @@ public sealed class DnsZone : IDisposable
                     {
                         await _linode.SetTargetAsync(record.ZoneId, record.RecordId, record.Target, token);
                     }
-                    catch (RolloutException exception)
+                    catch (RolloutException exception) when (exception.ExitCode != ExitCode.Refused)
                     {
                         lock (troubles)
                         {

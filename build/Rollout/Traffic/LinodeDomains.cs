@@ -31,14 +31,17 @@ internal sealed class LinodeDomains : IDisposable
 
     private readonly string _api;
     private readonly Secret _token;
+    private readonly Fence _fence;
     private readonly TimeProvider _time;
     private readonly HttpClient _http;
     private readonly ResiliencePipeline<Reply> _retry;
 
-    public LinodeDomains(Uri api, Secret token, TimeProvider time, IProgress<string> progress)
+    /// <param name="fence">Asked before each write.</param>
+    public LinodeDomains(Uri api, Secret token, Fence fence, TimeProvider time, IProgress<string> progress)
     {
         _api = api.AbsoluteUri.TrimEnd('/');
         _token = token;
+        _fence = fence;
         _time = time;
         _http = new HttpClient(new SocketsHttpHandler
         {
@@ -80,7 +83,9 @@ internal sealed class LinodeDomains : IDisposable
     /// Writes the record's target, and nothing else of it. A write under way is not cut off by cancellation, only by its time limit:
     /// cutting it off would leave it unknown whether it took effect.
     /// </summary>
-    /// <exception cref="RolloutException">Linode refused, or gave no definite answer in all tries.</exception>
+    /// <exception cref="RolloutException">
+    /// Linode refused, or gave no definite answer in all tries; exit code 5: the fence refused, and nothing was written.
+    /// </exception>
     public async Task SetTargetAsync(long zoneId, long recordId, string target, CancellationToken cancellationToken)
     {
         var path = $"/domains/{zoneId}/records/{recordId}";
@@ -98,6 +103,7 @@ internal sealed class LinodeDomains : IDisposable
                     }
                 }
 
+                await _fence(CancellationToken.None);
                 var write = await AttemptAsync(HttpMethod.Put, path, new { target }, CancellationToken.None);
                 doubtful |= write.Doubtful;
                 return write;

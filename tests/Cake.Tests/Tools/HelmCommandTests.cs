@@ -35,6 +35,7 @@ public sealed class HelmCommandTests
             RollbackOnFailure = true,
             HistoryMax = 0,
             Description = "rollout v2026.11.1",
+            Labels = new Dictionary<string, string> { ["aether.io/applied"] = "0a1b.3", ["stage"] = "Deploy" },
             Output = "json",
         });
 
@@ -45,7 +46,8 @@ public sealed class HelmCommandTests
             "[--values=values.yaml]", "[--values=values-green.yaml]",
             "[--set=global.krakenSecrets.enabled=false]", "[--set=list={a,b}]", """[--set-string=image.tag="20261100" ]""",
             "[--install]", "[--create-namespace=false]", "[--reset-values]", "[--wait=watcher]", "[--timeout=600s]",
-            "[--rollback-on-failure]", "[--history-max=0]", "[--description=rollout v2026.11.1]", "[--output=json]",
+            "[--rollback-on-failure]", "[--history-max=0]", "[--description=rollout v2026.11.1]",
+            "[--labels=aether.io/applied=0a1b.3]", "[--labels=stage=Deploy]", "[--output=json]",
         }));
     }
 

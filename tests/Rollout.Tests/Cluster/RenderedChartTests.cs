@@ -1,9 +1,41 @@
+using System.Text.Json.Nodes;
 using Rollout.Cluster;
 
 namespace Rollout.Tests.Cluster;
 
 public sealed class RenderedChartTests
 {
+    private const string Web = """
+        kind: Deployment
+        metadata: {name: web}
+        spec:
+          replicas: 2
+          template:
+            spec:
+              containers:
+              - name: web
+                image: web:1
+                env: [{name: MODE, value: "on"}, {name: EMPTY, value: ""}, {name: KEY, valueFrom: {secretKeyRef: {name: s, key: k}}}]
+        """;
+
+    // As a server gives it back: defaults added, an empty value left out.
+    private const string Stored = """
+        {"metadata":{"name":"web","uid":"1"},"spec":{"replicas":2,"paused":false,"template":{"spec":{"containers":[{"name":"web","image":"web:1",
+        "env":[{"name":"MODE","value":"on"},{"name":"EMPTY"},{"name":"KEY","valueFrom":{"secretKeyRef":{"name":"s","key":"k"}}}]}]}}}}
+        """;
+
+    [TestCase("", "", "")]
+    [TestCase("\"replicas\":2", "\"replicas\":0", "web")]
+    [TestCase("web:1", "web:2", "web")]
+    [TestCase("\"value\":\"on\"", "\"value\":\"off\"", "web")]
+    [TestCase("{\"name\":\"EMPTY\"}", "{\"name\":\"EMPTY\"},{\"name\":\"MORE\",\"value\":\"1\"}", "web")]
+    [TestCase("\"name\":\"web\",\"uid\"", "\"name\":\"other\",\"uid\"", "web")]
+    public void What_was_changed_after_helm_is_seen(string part, string changed, string strayed)
+    {
+        var stored = JsonNode.Parse(part.Length == 0 ? Stored : Stored.Replace(part, changed, StringComparison.Ordinal))!.AsObject();
+        Assert.That(string.Join(",", RenderedChart.Parse(Web).StrayedIn([stored])), Is.EqualTo(strayed));
+    }
+
     private const string Manifests = """
         ---
         apiVersion: apps/v1

@@ -3,21 +3,33 @@ using FsCheck;
 using FsCheck.Fluent;
 using Microsoft.Extensions.Time.Testing;
 using Rollout.Journal;
+using Rollout.Tests.Support;
 
 namespace Rollout.Tests.Journal;
 
 public sealed class RolloutJournalTests
 {
     private const string Release = "v1";
+    private static readonly string[] Mishaps = ["lost answer", "error", "conflict", "hang until interrupted", "error and no reading"];
+
     private string _folder = null!;
     private string _stored = null!;
     private int _version;
+    private int _writes;
+    private int _opened;
+    private string? _head;
+    private Queue<string> _mishaps = null!;
+    private Fence _fence = null!;
+    private TimeProvider _time = null!;
 
     [SetUp]
     public void Begin()
     {
         _folder = Directory.CreateTempSubdirectory("journal-").FullName;
-        (_stored, _version) = (string.Empty, 0);
+        (_stored, _version, _writes) = (string.Empty, 0, 0);
+        _mishaps = [];
+        _fence = Fences.Open;
+        _time = new HastyTime();
     }
 
     [TearDown]
@@ -75,10 +87,109 @@ public sealed class RolloutJournalTests
     }
 
     [Test]
+    public async Task An_answer_that_was_lost_is_resolved_by_reading_and_nothing_is_written_twice()
+    {
+        var journal = await OpenAsync();
+        _mishaps.Enqueue("lost answer");
+        await journal.AppendAsync("FlipDns", JournalEvent.Started, null, null, default);
+        await journal.AppendAsync("FlipDns", JournalEvent.Done, null, null, default);
+        Assert.That((_writes, (await OpenAsync()).Entries.Count), Is.EqualTo((2, 2)));
+    }
+
+    [TestCase("error")]
+    [TestCase("conflict")]
+    [TestCase("error and no reading")]
+    public async Task A_write_that_did_not_take_effect_is_made_again(string mishap)
+    {
+        var journal = await OpenAsync();
+        await journal.AppendAsync("FlipDns", JournalEvent.Started, null, null, default);
+        _mishaps.Enqueue(mishap);
+        await journal.AppendAsync("FlipDns", JournalEvent.Done, null, null, default);
+        Assert.That((await OpenAsync()).Entries.Select(e => e.Event), Is.EqualTo(new[] { JournalEvent.Started, JournalEvent.Done }));
+    }
+
+    [Test]
+    public async Task A_store_that_stays_away_ends_the_run_and_the_next_entry_finds_out_what_was_stored()
+    {
+        var journal = await OpenAsync();
+        await journal.AppendAsync("FlipDns", JournalEvent.Started, null, null, default);
+        foreach (var _ in Enumerable.Range(0, 5))
+        {
+            _mishaps.Enqueue("error and no reading");
+        }
+
+        var error = await Assert.ThrowsAsync<RolloutException>(() => journal.AppendAsync("FlipDns", JournalEvent.Done, null, null, default));
+        Assert.That(error!.Message, Does.Contain("5 tries").And.Contain("answered 500"));
+        await journal.AppendAsync("FlipDns", JournalEvent.Failed, null, null, default);
+        Assert.That(journal.Entries.Select(e => e.Event), Is.EqualTo(new[] { JournalEvent.Started, JournalEvent.Failed }));
+    }
+
+    [TestCase(true)]
+    [TestCase(false)]
+    public async Task An_interrupt_waits_for_a_write_under_way_and_then_finds_out_what_was_stored(bool tookEffect)
+    {
+        var clock = new FakeTimeProvider();
+        _time = clock;
+        var journal = await OpenAsync();
+        await journal.AppendAsync("FlipDns", JournalEvent.Started, null, null, default);
+        _mishaps.Enqueue(tookEffect ? "hang after it took effect" : "hang until interrupted");
+        using var interrupt = new CancellationTokenSource();
+        var append = journal.AppendAsync("FlipDns", JournalEvent.Done, null, null, interrupt.Token);
+        await interrupt.CancelAsync();
+        Assert.That(append.IsCompleted, Is.False, "a write under way is not cut off at once");
+        clock.Advance(TimeSpan.FromSeconds(3));
+        await Assert.ThatAsync(() => append, Throws.InstanceOf<OperationCanceledException>());
+        await journal.AppendAsync("FlipDns", JournalEvent.Interrupted, null, null, default);
+        JournalEvent[] expected = tookEffect ? [JournalEvent.Started, JournalEvent.Done, JournalEvent.Interrupted] : [JournalEvent.Started, JournalEvent.Interrupted];
+        Assert.That((await OpenAsync()).Entries.Select(e => e.Event), Is.EqualTo(expected));
+    }
+
+    [Test]
+    public async Task Nothing_is_written_past_a_closed_fence()
+    {
+        var journal = await OpenAsync();
+        await journal.AppendAsync("FlipDns", JournalEvent.Started, null, null, default);
+        _fence = Fences.Closed;
+        Assert.That(() => journal.AppendAsync("FlipDns", JournalEvent.Done, null, null, default), Throws.TypeOf<RolloutException>().With.Property("ExitCode").EqualTo(ExitCode.Refused));
+        Assert.That(_writes, Is.EqualTo(1));
+    }
+
+    [Test]
+    public void Whatever_answers_go_astray_what_is_stored_is_what_the_journal_says()
+    {
+        var script = Gen.Elements(Mishaps.Where(m => !m.StartsWith("hang", StringComparison.Ordinal)).Append("none")).ListOf(8).ToArbitrary();
+        var property = Prop.ForAll(script, mishaps =>
+        {
+            Begin();
+            foreach (var mishap in mishaps)
+            {
+                _mishaps.Enqueue(mishap);
+            }
+
+            var journal = OpenAsync().GetAwaiter().GetResult();
+            for (var i = 0; i < 6; i++)
+            {
+                try
+                {
+                    journal.AppendAsync($"Step{i}", JournalEvent.Done, null, null, default).GetAwaiter().GetResult();
+                }
+                catch (RolloutException exception) when (exception.ExitCode == ExitCode.Failed)
+                {
+                    // Given up: the next entry settles it.
+                }
+            }
+
+            var stored = OpenAsync().GetAwaiter().GetResult().Entries.Select(e => e.Step).ToList();
+            return stored.SequenceEqual(journal.Entries.Select(e => e.Step)) && stored.Distinct().Count() == stored.Count;
+        });
+        property.QuickCheckThrowOnFailure();
+    }
+
+    [Test]
     public async Task A_full_journal_refuses_before_the_stores_limit()
     {
         var journal = await OpenAsync();
-        var large = new string('x', 400_000);
+        var large = new string('ü', 240_000);
         await journal.AppendAsync("TagRelease", JournalEvent.Done, null, new() { ["text"] = large }, default);
         await journal.AppendAsync("TagRelease", JournalEvent.Done, null, new() { ["text"] = large }, default);
         Assert.That(
@@ -94,6 +205,19 @@ public sealed class RolloutJournalTests
         await journal.AppendAsync("TagRelease", JournalEvent.Started, null, null, default);
         var newer = _stored.Replace("\"schema\":1", "\"schema\":2", StringComparison.Ordinal);
         Assert.That(() => RolloutJournal.Parse(newer, Release), Throws.TypeOf<RolloutException>().With.Message.Contains("schema version 2"));
+    }
+
+    [TestCase("cut")]
+    [TestCase("edited")]
+    public async Task A_journal_that_lost_its_last_line_or_had_it_edited_is_not_trusted(string how)
+    {
+        var journal = await OpenAsync();
+        await journal.AppendAsync("FlipDns", JournalEvent.Started, null, null, default);
+        await journal.AppendAsync("FlipDns", JournalEvent.Done, null, null, default);
+        _stored = how == "cut" ? _stored[..(_stored.TrimEnd('\n').LastIndexOf('\n') + 1)] : _stored.Replace("\"done\"", "\"undone\"", StringComparison.Ordinal);
+        var error = await Assert.ThrowsAsync<RolloutException>(OpenAsync);
+        Assert.That(error!.ExitCode, Is.EqualTo(ExitCode.Held));
+        Assert.That(error.Message, Does.Contain("last line is not the one"));
     }
 
     [Test]
@@ -174,24 +298,50 @@ public sealed class RolloutJournalTests
 
     private async Task<RolloutJournal> OpenAsync()
     {
-        var journal = new RolloutJournal(
-            Release,
-            _ => Task.FromResult(new StoredJournal(_stored, _version == 0 ? null : $"{_version}")),
-            (text, version, _) =>
-            {
-                if (version != (_version == 0 ? null : $"{_version}"))
-                {
-                    return Task.FromResult<string?>(null);
-                }
-
-                (_stored, _version) = (text, _version + 1);
-                return Task.FromResult<string?>($"{_version}");
-            },
-            Mirror,
-            "tester@here",
-            "run",
-            new FakeTimeProvider());
+        var journal = new RolloutJournal(Release, ReadAsync, WriteAsync, ct => _fence(ct), Mirror, "tester@here", $"run{++_opened}", _time);
         await journal.LoadAsync(default);
         return journal;
+    }
+
+    private bool _unreadable;
+
+    private Task<StoredJournal> ReadAsync(CancellationToken cancellationToken)
+    {
+        if (_unreadable)
+        {
+            _unreadable = false;
+            throw new RolloutException("The cluster answered 500 to GET.");
+        }
+
+        return Task.FromResult(new StoredJournal(_stored, _version == 0 ? null : $"{_version}", _version == 0 ? null : _head));
+    }
+
+    // A store with a version guard, and one mishap of the queue for each write.
+    private async Task<string?> WriteAsync(string text, string? version, CancellationToken cancellationToken)
+    {
+        var mishap = _mishaps.Count > 0 ? _mishaps.Dequeue() : "none";
+        _unreadable = mishap == "error and no reading";
+        if (mishap == "hang until interrupted")
+        {
+            await new TaskCompletionSource().Task.WaitAsync(cancellationToken);
+        }
+
+        if (mishap.StartsWith("error", StringComparison.Ordinal))
+        {
+            throw new RolloutException("The cluster answered 500 to PUT.");
+        }
+
+        if (mishap == "conflict" || version != (_version == 0 ? null : $"{_version}"))
+        {
+            return null;
+        }
+
+        (_stored, _version, _writes, _head) = (text, _version + 1, _writes + 1, RolloutJournal.HeadOf(text));
+        if (mishap == "hang after it took effect")
+        {
+            await new TaskCompletionSource().Task.WaitAsync(cancellationToken);
+        }
+
+        return mishap == "lost answer" ? throw new RolloutException("The cluster did not answer PUT.") : $"{_version}";
     }
 }

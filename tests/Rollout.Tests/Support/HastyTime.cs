@@ -3,11 +3,10 @@ using Microsoft.Extensions.Time.Testing;
 namespace Rollout.Tests.Support;
 
 /// <summary>
-/// A clock for code that pauses between real requests: a pause shorter than three seconds is over at once and moves the clock by its
-/// length; a
-/// longer timer is a deadline of a request and never strikes.
+/// A clock for code that pauses between real requests: a pause shorter than <paramref name="deadline"/> seconds is over at once and moves the
+/// clock by its length; a longer timer is a deadline of a request and never strikes.
 /// </summary>
-internal sealed class HastyTime : TimeProvider
+internal sealed class HastyTime(int deadline = 3) : TimeProvider
 {
     private readonly FakeTimeProvider _clock = new(new DateTimeOffset(2026, 11, 23, 12, 0, 0, TimeSpan.Zero));
 
@@ -22,7 +21,7 @@ internal sealed class HastyTime : TimeProvider
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
-        if (dueTime < TimeSpan.Zero || dueTime >= TimeSpan.FromSeconds(3))
+        if (dueTime < TimeSpan.Zero || dueTime >= TimeSpan.FromSeconds(deadline))
         {
             return _clock.CreateTimer(callback, state, Timeout.InfiniteTimeSpan, period);
         }

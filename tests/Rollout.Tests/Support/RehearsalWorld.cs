@@ -10,6 +10,9 @@ namespace Rollout.Tests.Support;
 /// <summary>How a call of the program ended.</summary>
 public sealed record CallResult(string Arguments, int ExitCode, string Output, string Error)
 {
+    /// <summary>How long it lived after the signal that a test sent it.</summary>
+    public TimeSpan AfterSignal { get; init; }
+
     /// <summary>Everything that was printed, for a failing test's message.</summary>
     public string Everything => $"Rollout {Arguments} ended with {ExitCode}\n{Output}\n{Error}";
 }
@@ -90,6 +93,10 @@ public sealed class RehearsalWorld
     /// <summary>Calls the program for the tour's release and interrupts it (SIGINT) when it prints the text.</summary>
     public Task<CallResult> InterruptAsync(string when, params string[] arguments) => CallAsync(Folder, [.. arguments, $"--release={Release}"], when);
 
+    /// <summary>Calls the program and sends it a signal when it prints the text.</summary>
+    /// <param name="signal">As kill(1) names it: <c>KILL</c>, <c>TERM</c>, <c>INT</c>; several, with blanks between, one after the other.</param>
+    public Task<CallResult> SignalAsync(string signal, string when, params string[] arguments) => CallAsync(Folder, arguments, when, signal);
+
     /// <summary>What <c>Status --json</c> says of the tour's release.</summary>
     public async Task<JsonObject> StatusAsync()
     {
@@ -108,6 +115,19 @@ public sealed class RehearsalWorld
 
     public async Task SetFaultAsync(string name, string argument = "") =>
         (await _http.PutAsync(Control($"/faults/{name}"), new StringContent(argument))).EnsureSuccessStatusCode();
+
+    /// <summary>Waits until the cluster holds the journal's write that the fault <c>cluster-hold</c> names.</summary>
+    public async Task HeldAsync()
+    {
+        var code = 204;
+        for (var tries = 0; tries < 8 && code == 204; tries++)
+        {
+            using var held = await _http.GetAsync(Control("/cluster/held?wait=15"));
+            code = (int)held.StatusCode;
+        }
+
+        Assert.That(code, Is.EqualTo(200), "the cluster holds no write: the run never came to it");
+    }
 
     public async Task ClearFaultsAsync() => (await _http.DeleteAsync(Control("/faults"))).EnsureSuccessStatusCode();
 
@@ -182,10 +202,10 @@ public sealed class RehearsalWorld
         return File.Exists(log) ? File.ReadAllText(log) : "(no log)";
     }
 
-    private static Task<CallResult> CallAsync(string folder, string[] arguments, string? interruptWhen)
+    private static Task<CallResult> CallAsync(string folder, string[] arguments, string? interruptWhen, string signal = "INT")
     {
         return StartProcessAsync(
-            Program(), [.. arguments, $"--directory={Path.Combine(folder, "world")}", $"--artifacts={Path.Combine(folder, "artifacts")}"], Repository.Root, interruptWhen);
+            Program(), [.. arguments, $"--directory={Path.Combine(folder, "world")}", $"--artifacts={Path.Combine(folder, "artifacts")}"], Repository.Root, interruptWhen, signal: signal);
     }
 
     // …/tests/Rollout.Tests/bin/CONFIGURATION/net10.0/ → …/build/Rollout/bin/CONFIGURATION/net10.0/
@@ -196,7 +216,7 @@ public sealed class RehearsalWorld
     }
 
     private static async Task<CallResult> StartProcessAsync(
-        string program, string[] arguments, string workingDirectory, string? interruptWhen, IReadOnlyDictionary<string, string>? variables = null)
+        string program, string[] arguments, string workingDirectory, string? interruptWhen, IReadOnlyDictionary<string, string>? variables = null, string signal = "INT")
     {
         var start = new ProcessStartInfo(program)
         {
@@ -225,19 +245,24 @@ public sealed class RehearsalWorld
         var output = new StringBuilder();
         var error = process.StandardError.ReadToEndAsync();
         var interrupted = false;
+        var signalled = new Stopwatch();
         while (await process.StandardOutput.ReadLineAsync() is { } line)
         {
             output.AppendLine(line);
             if (!interrupted && interruptWhen is not null && line.Contains(interruptWhen, StringComparison.Ordinal))
             {
                 interrupted = true;
-                using var kill = Process.Start("kill", ["-INT", $"{process.Id}"]);
-                await kill.WaitForExitAsync();
+                signalled.Start();
+                foreach (var name in signal.Split(' '))
+                {
+                    using var kill = Process.Start("kill", [$"-{name}", $"{process.Id}"]);
+                    await kill.WaitForExitAsync();
+                }
             }
         }
 
         await process.WaitForExitAsync();
-        return new CallResult(string.Join(' ', arguments), process.ExitCode, output.ToString(), await error);
+        return new CallResult(string.Join(' ', arguments), process.ExitCode, output.ToString(), await error) { AfterSignal = signalled.Elapsed };
     }
 
     private Uri Control(string path) => new(new Uri(_facts.GetProperty("control").GetProperty("api").GetString()!), path);

@@ -1,3 +1,4 @@
+using Rollout.Tests.Support;
 using Rollout.Traffic;
 
 namespace Rollout.Tests.Traffic;
@@ -25,7 +26,7 @@ public sealed class DnsZoneTests
     {
         _linode = await LinodeDouble.StartAsync();
         _linode.AddZone(ZoneId, "aether.example.com", ttl: 600);
-        _zone = new DnsZone(_linode.Api, new Secret(LinodeDouble.Token), _time, _progress);
+        _zone = new DnsZone(_linode.Api, new Secret(LinodeDouble.Token), Fences.Open, _time, _progress);
     }
 
     [TearDown]
@@ -33,6 +34,22 @@ public sealed class DnsZoneTests
     {
         _zone.Dispose();
         await _linode.DisposeAsync();
+    }
+
+    [Test]
+    public async Task A_run_that_loses_the_lock_half_way_neither_goes_on_nor_takes_back()
+    {
+        foreach (var host in Hosts)
+        {
+            _linode.AddRecord(ZoneId, "A", host.Split('.')[0], Blue, 300);
+        }
+
+        var before = await _zone.ReadAsync(Hosts, default);
+        var writes = 0;
+        using var zone = new DnsZone(_linode.Api, new Secret(LinodeDouble.Token), ct => Interlocked.Increment(ref writes) > 1 ? Fences.Closed(ct) : Fences.Open(ct), _time, _progress);
+        Assert.That(() => zone.PointAsync(before, Green, default), Throws.TypeOf<RolloutException>().With.Property("ExitCode").EqualTo(ExitCode.Refused));
+        var after = await _zone.ReadAsync(Hosts, default);
+        Assert.That(after.Count(r => r.Target == Green), Is.EqualTo(1), "what stands now belongs to the run that has the lock");
     }
 
     [Test]
@@ -424,7 +441,7 @@ public sealed class DnsZoneTests
     [Test]
     public async Task A_refused_token_is_told_without_the_token()
     {
-        using var zone = new DnsZone(_linode.Api, new Secret("wrong-token"), _time, _progress);
+        using var zone = new DnsZone(_linode.Api, new Secret("wrong-token"), Fences.Open, _time, _progress);
 
         var refusal = (await Assert.ThrowsAsync<RolloutException>(() => zone.ReadAsync(Hosts, default)))!;
 
@@ -435,7 +452,7 @@ public sealed class DnsZoneTests
     [Test]
     public async Task An_unreachable_api_is_told_with_its_address()
     {
-        using var zone = new DnsZone(new Uri("http://127.0.0.1:1/v4"), new Secret("x"), _time, _progress);
+        using var zone = new DnsZone(new Uri("http://127.0.0.1:1/v4"), new Secret("x"), Fences.Open, _time, _progress);
 
         var failure = (await Assert.ThrowsAsync<RolloutException>(() => zone.ReadAsync(Hosts, default)))!;
 
