@@ -41,7 +41,7 @@ public sealed record Setting(
 {
     // What is rolled out, where to, and what counts as good; waits, and where files and servers are, may change from run to run.
     private static readonly string[] Fixed = ["Slots.", "Chart.Path", "Chart.ReleaseName", "Chart.Values", "Dns.Api", "Monitoring.Cycles", "Monitoring.ErrorPercent",
-        "Monitoring.LatencyPercent", "Github.Repository", "Github.Workflow", "Github.Job", "Traces.Otlp", "Traces.ExporterPort", "Platform."];
+        "Monitoring.LatencyPercent", "Github.Repository", "Github.Workflow", "Github.Job", "Traces.Otlp", "Traces.ExporterPort", "Platform.Accounts", "Platform.WithoutExporter", "Platform.Aggregates"];
 
     /// <summary>Whether 1.1 fixes it for the release (invariant 5).</summary>
     public bool IsFixed => !IsSecret && Array.Exists(Fixed, f => Key.StartsWith(f, StringComparison.Ordinal));
