@@ -96,7 +96,7 @@ public sealed class RolloutSettings
         Text("Cluster.Context", "the kubeconfig's context; it must be named so that nobody acts on the current one by accident", null, requiredOutside: true),
         Text("Cluster.Services", "how services that want a session are reached: port-forward, or pods where pod addresses answer directly", "port-forward"),
         Text("Cluster.JournalNamespace", "where journals are kept", "aether-rollouts"),
-        Time("Lock.Duration", "after this long without a renewal the lock of a run that cannot be seen to be dead is taken over, seconds", "15"),
+        Time("Lock.Duration", "after this long without a renewal the lock of a run that cannot be seen to be dead is taken over, seconds", "30"),
         Text("Slots.BlueNamespace", "namespace of blue", "aether-blue"),
         Text("Slots.GreenNamespace", "namespace of green", "aether-green"),
         Text("Slots.BlueIngressClass", "ingress class of blue", "nginx-blue"),

@@ -214,7 +214,8 @@ public sealed class RehearsalWorld
             null,
             variables);
 
-    private static string ToolPath(string name)
+    /// <summary>Where a tool lies that the world is called with.</summary>
+    public static string ToolPath(string name)
     {
         var folders = new[] { Environment.GetEnvironmentVariable("ROLLOUT_TOOLS") }.Concat((Environment.GetEnvironmentVariable("PATH") ?? string.Empty).Split(Path.PathSeparator));
         return folders.Where(f => !string.IsNullOrEmpty(f)).Select(f => Path.Combine(f!, name)).First(File.Exists);
