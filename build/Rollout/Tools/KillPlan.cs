@@ -76,6 +76,20 @@ public static class KillPlan
         return [.. runs.Select(r => new KillRun([.. r.OrderBy(p => p.Step)], fresh.Contains(r)))];
     }
 
+    /// <summary>When to kill a run and those that resume it, each counted from its start: one to three times, each in what is left then.</summary>
+    /// <param name="duration">How long a run takes that nobody kills.</param>
+    public static IReadOnlyList<TimeSpan> Moments(Random random, TimeSpan duration)
+    {
+        var moments = new List<TimeSpan>();
+        for (var kills = random.Next(1, 4); kills > 0; kills--)
+        {
+            moments.Add(duration * random.NextDouble());
+            duration -= moments[^1];
+        }
+
+        return moments;
+    }
+
     /// <summary>Each Nth of them, beginning with the first.</summary>
     public static IReadOnlyList<KillPoint> Sample(IEnumerable<KillPoint> points, int every) => [.. points.Where((_, i) => i % every == 0)];
 }

@@ -103,8 +103,7 @@ public sealed class Torture : AsyncFrostingTask<RolloutContext>
                 context.Console.Line($"round {round}; --seed={own} --rounds=1 repeats it");
                 foreach (var target in Targets)
                 {
-                    var moments = Enumerable.Range(0, random.Next(1, 4)).Select(_ => _references[target].Duration * random.NextDouble()).ToList();
-                    if (!await KillAsync(world, target, release, isFresh, moments))
+                    if (!await KillAsync(world, target, release, isFresh, KillPlan.Moments(random, _references[target].Duration)))
                     {
                         break;
                     }
@@ -213,8 +212,9 @@ public sealed class Torture : AsyncFrostingTask<RolloutContext>
         }
 
         private Task<bool> KillAsync(TortureWorld world, string target, string release, bool isFresh, IReadOnlyList<KillPoint> points) =>
-            JudgeAsync(world, target, release, isFresh, [.. points.Select(p => (StepOf(target, p.Step), p.ToString()))], async () =>
+            JudgeAsync(world, target, release, isFresh, async kills =>
             {
+                kills.AddRange(points.Select(p => (StepOf(target, p.Step), p.ToString())));
                 foreach (var point in points)
                 {
                     await world.HoldAsync(point);
@@ -230,7 +230,7 @@ public sealed class Torture : AsyncFrostingTask<RolloutContext>
             });
 
         private Task<bool> KillAsync(TortureWorld world, string target, string release, bool isFresh, IReadOnlyList<TimeSpan> moments) =>
-            JudgeAsync(world, target, release, isFresh, [.. moments.Select(m => ("random", $"{target} {m.TotalMilliseconds:0} ms"))], async () =>
+            JudgeAsync(world, target, release, isFresh, async kills =>
             {
                 foreach (var moment in moments)
                 {
@@ -241,19 +241,20 @@ public sealed class Torture : AsyncFrostingTask<RolloutContext>
                     }
 
                     await run.KillAsync(context.Token);
-                    context.Console.Note($"{target} of {release} killed after {moment.TotalMilliseconds:0} ms");
+                    kills.Add(("random", $"{target} of {release} after {moment.TotalMilliseconds:0} ms"));
                 }
             });
 
         // Kills, runs to the end, and compares what is left with the reference.
         private async Task<bool> JudgeAsync(
-            TortureWorld world, string target, string release, bool isFresh, IReadOnlyList<(string Step, string Name)> points, Func<Task> kill)
+            TortureWorld world, string target, string release, bool isFresh, Func<List<(string Step, string Name)>, Task> killAsync)
         {
             string? problem = null;
+            var points = new List<(string Step, string Name)>();
             try
             {
                 var mark = await world.MarkAsync();
-                await kill();
+                await killAsync(points);
                 using (var run = world.Start(target, release))
                 {
                     await run.SucceedAsync(context.Token);
@@ -276,10 +277,10 @@ public sealed class Torture : AsyncFrostingTask<RolloutContext>
 
             if (problem is not null)
             {
-                context.Console.Warning($"{target} of {release}, killed at the points above: {problem}");
+                context.Console.Warning($"{target} of {release}, killed {points.Count} times: {problem}");
                 if (points.Count == 0)
                 {
-                    _outcomes.Add(new Outcome(target, "nowhere", "an uninterrupted run", problem));
+                    _outcomes.Add(new Outcome(target, "nowhere", $"{target} of {release}, not killed", problem));
                 }
 
                 _kept.Add(world.Folder);

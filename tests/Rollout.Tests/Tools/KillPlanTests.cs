@@ -73,6 +73,17 @@ public sealed class KillPlanTests
     public void Nothing_to_kill_needs_no_run() => Assert.That(KillPlan.Spread([], []), Is.Empty);
 
     [Test]
+    public void Random_moments_are_the_seeds_and_lie_within_one_runs_time_together()
+    {
+        var duration = TimeSpan.FromSeconds(30);
+        var drawn = Enumerable.Range(0, 50).Select(seed => KillPlan.Moments(new Random(seed), duration)).ToList();
+        Assert.That(drawn.Select(m => m.Count).Distinct(), Is.EquivalentTo(new[] { 1, 2, 3 }));
+        Assert.That(drawn.SelectMany(m => m), Has.All.GreaterThanOrEqualTo(TimeSpan.Zero));
+        Assert.That(drawn.Select(m => m.Aggregate(TimeSpan.Zero, (sum, moment) => sum + moment)), Has.All.LessThan(duration));
+        Assert.That(KillPlan.Moments(new Random(7), duration), Is.EqualTo(drawn[7]));
+    }
+
+    [Test]
     public void A_sample_is_each_Nth()
     {
         var points = Enumerable.Range(0, 7).Select(i => new KillPoint(i, $"{i}", false)).ToList();
