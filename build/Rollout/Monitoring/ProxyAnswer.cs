@@ -4,7 +4,8 @@ namespace Rollout.Monitoring;
 
 /// <summary>
 /// What came back for one request through the API server's service or pod proxy. A missing service, a service without endpoints and a
-/// refused connection are answered by the API server itself, with a <c>Status</c> object: those say nothing about the service's own health.
+/// refused connection are answered by the API server itself, with a <c>Status</c> object, and a broken connection to it by kubectl proxy: those say
+/// nothing about the service's own health.
 /// </summary>
 /// <param name="Code">HTTP status; 0 where nothing answered.</param>
 /// <param name="FromCluster">Whether the API server or the network answered, instead of the service.</param>
@@ -23,8 +24,8 @@ public sealed record ProxyAnswer(int Code, bool FromCluster, string Body, string
             using var response = await client.SendAsync(request, deadline.Token);
             var body = await response.Content.ReadAsStringAsync(deadline.Token);
             var type = response.Content.Headers.ContentType?.MediaType;
-            var refused = (int)response.StatusCode >= 400 && StatusMessage(body) is not null;
-            return new ProxyAnswer((int)response.StatusCode, refused, refused ? StatusMessage(body)! : body, type);
+            var refused = (int)response.StatusCode >= 400 && (StatusMessage(body) is not null || IsOfTheProxy((int)response.StatusCode, type, body));
+            return new ProxyAnswer((int)response.StatusCode, refused, refused ? StatusMessage(body) ?? body.Trim() : body, type);
         }
         catch (HttpRequestException exception)
         {
@@ -42,6 +43,16 @@ public sealed record ProxyAnswer(int Code, bool FromCluster, string Body, string
         var text = Body.Length > 300 ? Body[..300] + "…" : Body;
         return Code == 0 ? text : $"HTTP {Code}{(FromCluster ? " from the API server" : "")}: {text.Trim()}";
     }
+
+    // kubectl proxy answers 500 with the error of its own connection to the API server, as Go words it. A service's 500 in plain text says other things.
+    private static bool IsOfTheProxy(int code, string? type, string body) =>
+        code == 500 && type == "text/plain" && body.Length < 1000 && ConnectionErrors.Any(e => body.Contains(e, StringComparison.Ordinal));
+
+    private static readonly string[] ConnectionErrors =
+    [
+        "stream error: stream ID", "http2: ", "net/http: ", "dial tcp ", "read tcp ", "write tcp ", "connection reset by peer", "unexpected EOF", ": EOF", "tls: ",
+        "i/o timeout", "context deadline exceeded", "context canceled",
+    ];
 
     private static string? StatusMessage(string body)
     {

@@ -41,6 +41,15 @@ public sealed class SnapshotTests
         Assert.That(snapshot.Detail, health is Health.Ok or Health.Error ? Is.Empty : Is.Not.Empty);
     }
 
+    [TestCase("stream error: stream ID 5; INTERNAL_ERROR; received from peer\n", Health.Unreachable)]
+    [TestCase("read tcp 127.0.0.1:50000->127.0.0.1:6443: read: connection reset by peer\n", Health.Unreachable)]
+    [TestCase("Internal Server Error", Health.Error)]
+    public async Task A_broken_connection_of_kubectl_proxy_is_not_the_services_failure(string body, Health health)
+    {
+        _cluster.Service = (_, seen) => seen.Path != "/healthz" ? new Reply(404) : new Reply(500, body, "text/plain; charset=utf-8");
+        Assert.That((await SnapshotAsync("x"))[0].Health, Is.EqualTo(health));
+    }
+
     [Test]
     public async Task Metrics_are_kept_where_there_are_any()
     {

@@ -17,6 +17,17 @@ public sealed record CallResult(string Arguments, int ExitCode, string Output, s
     public string Everything => $"Rollout {Arguments} ended with {ExitCode}\n{Output}\n{Error}";
 }
 
+/// <summary>A call of the program that goes on.</summary>
+public sealed record StoppableRun(int ProcessId, Task<CallResult> Ended)
+{
+    /// <param name="name">As kill(1) names it.</param>
+    public void Signal(string name)
+    {
+        using var kill = Process.Start("kill", [$"-{name}", $"{ProcessId}"]);
+        kill.WaitForExit();
+    }
+}
+
 /// <summary>
 /// One embedded world for all tests that want one, in a directory of its own. The program is called as a person calls it: as a process, with
 /// its exit code, its console and its signals.
@@ -163,6 +174,18 @@ public sealed class RehearsalWorld
         return result.Output;
     }
 
+    /// <summary>What took place at the doubles since the world's start, counted.</summary>
+    public Task<string> EffectsAsync() => _http.GetStringAsync(Control("/effects"));
+
+    /// <summary>Calls the program as a process that can be stopped and continued.</summary>
+    public StoppableRun StartStoppable(params string[] arguments)
+    {
+        var started = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var ended = StartProcessAsync(
+            Program(), [.. arguments, $"--directory={Path.Combine(Folder, "world")}", $"--artifacts={Path.Combine(Folder, "artifacts")}"], Repository.Root, null, started: started);
+        return new StoppableRun(started.Task.GetAwaiter().GetResult(), ended);
+    }
+
     /// <summary>A release's journal, as the cluster has it.</summary>
     public Task<string> JournalAsync(string release) =>
         KubectlAsync("get", "configmap", $"rollout-{release}", "-n", "aether-rollouts", "-o", "jsonpath={.data.journal\\.jsonl}");
@@ -241,7 +264,7 @@ public sealed class RehearsalWorld
     }
 
     private static async Task<CallResult> StartProcessAsync(
-        string program, string[] arguments, string workingDirectory, string? interruptWhen, IReadOnlyDictionary<string, string>? variables = null, string signal = "INT")
+        string program, string[] arguments, string workingDirectory, string? interruptWhen, IReadOnlyDictionary<string, string>? variables = null, string signal = "INT", TaskCompletionSource<int>? started = null)
     {
         var start = new ProcessStartInfo(program)
         {
@@ -266,6 +289,7 @@ public sealed class RehearsalWorld
         }
 
         using var process = Process.Start(start)!;
+        started?.SetResult(process.Id);
         process.StandardInput.Close();
         var output = new StringBuilder();
         var error = process.StandardError.ReadToEndAsync();
