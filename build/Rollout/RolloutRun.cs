@@ -26,7 +26,6 @@ public sealed class RolloutRun : IAsyncDisposable
     private readonly string _kubectl;
     private readonly RolloutLock? _lock;
     private long _firstOrder;
-    private bool _isAlone;
 
     private RolloutRun(
         RolloutContext context, Surroundings surroundings, KubernetesCluster cluster, SlotDeployment deployment, string kubectl, string release, RolloutJournal journal, RolloutLock? held)
@@ -184,6 +183,11 @@ public sealed class RolloutRun : IAsyncDisposable
             var run = new RolloutRun(context, surroundings, cluster, deployment, kubectl, release, journal, held);
             run.RaiseAlarm();
             await run.MarkTakeoverAsync(taken, id, token);
+            if (!changesNothing)
+            {
+                await run.RefuseOtherRolloutAsync(token);
+            }
+
             await run.TakeRolesAsync(token);
             if (!context.Request.Json)
             {
@@ -208,6 +212,9 @@ public sealed class RolloutRun : IAsyncDisposable
 
     /// <summary>Whether a person said that this rollout may pass the point of no return.</summary>
     public bool MayPassPointOfNoReturn => _context.Request.AcceptPointOfNoReturn;
+
+    /// <summary>Whether this run holds the cluster's lock, as far as it can know without asking.</summary>
+    public bool HoldsLock => _lock is { IsHeld: true };
 
     /// <summary>Whether another run holds the lock now: this one does nothing more.</summary>
     public bool LostLock => _lock?.Lost.IsCancellationRequested == true;
@@ -290,31 +297,6 @@ public sealed class RolloutRun : IAsyncDisposable
             : new Dictionary<string, string>(),
     };
 
-    /// <summary><c>helm upgrade --install</c> of the candidate with these values; not done again where a killed run's helm has done it.</summary>
-    public async Task UpgradeCandidateAsync(ChartValues values, string what, CancellationToken cancellationToken)
-    {
-        await AwaitPendingHelmAsync(cancellationToken);
-        var name = Settings["Chart.ReleaseName"]!;
-        var description = $"{Release}: {what}";
-        var files = await ValuesAsync(Candidate, values, "candidate", cancellationToken);
-        var digest = await SlotDeployment.DigestOfAsync(Checkout.DigestOfTree(Settings["Chart.Path"]!), files, description, cancellationToken);
-        var newest = await Cluster.HelmRevisionAsync(Candidate.Namespace, name, cancellationToken);
-        if (newest is { Status: "deployed" } && newest.Applied == digest && await Deployment.ManifestAsync(name, Candidate.Namespace) is { } manifest)
-        {
-            var strayed = manifest.StrayedIn(await Cluster.ListAsync($"/apis/apps/v1/namespaces/{Candidate.Namespace}/deployments", cancellationToken));
-            if (strayed.Count == 0)
-            {
-                Console.Note($"helm: revision {newest.Number} has this already");
-                return;
-            }
-
-            Console.Note($"helm: revision {newest.Number} has this, but {string.Join(", ", strayed)} strayed from it");
-        }
-
-        await Deployment.UpgradeAsync(
-            name, ChartFolder, Candidate.Namespace, files, description, (digest, (newest?.Number ?? 0) + 1), Settings.Duration("Chart.Timeout"));
-    }
-
     /// <summary>A fact that a finished step left in its <c>done</c> entry; null where it left none.</summary>
     public JsonNode? Fact(string step, string name) => Journal.Last(step, JournalEvent.Done)?.Data?[name];
 
@@ -370,33 +352,6 @@ public sealed class RolloutRun : IAsyncDisposable
     /// <summary>Every release's journal in this cluster, the one written last at the end.</summary>
     public Task<IReadOnlyList<(string Release, IReadOnlyList<JournalEntry> Entries)>> JournalsAsync(CancellationToken cancellationToken) =>
         JournalsAsync(Cluster, Settings["Cluster.JournalNamespace"]!, cancellationToken);
-
-    /// <summary>
-    /// Refuses where the rollout of another release has touched clients and has not ended: the lock keeps two runs apart, this keeps two rollouts apart.
-    /// </summary>
-    /// <exception cref="RolloutException">Exit code 5; the other release and what ends it are named.</exception>
-    public async Task RefuseOtherRolloutAsync(CancellationToken cancellationToken)
-    {
-        if (_isAlone)
-        {
-            return;
-        }
-
-        foreach (var (release, entries) in (await JournalsAsync(cancellationToken)).Where(j => j.Release != Release))
-        {
-            var other = new RolloutProgress(entries);
-            if (other is { TouchesClients: true, IsOver: false })
-            {
-                var next = other.IsRollingBack ? nameof(Rollback) : PlaybookOrder.StageOf(other.NextStep ?? nameof(ArchiveArtefacts));
-                throw new RolloutException(
-                    $"The rollout of {release} has touched clients and has not ended{(other.FrozenSince is { } since ? $"; no slot trades since {since:yyyy-MM-dd HH:mm:ss} UTC" : string.Empty)}. Nothing was changed.",
-                    $"End it first: {Settings.CommandFor(next, release)}, or {Settings.CommandFor(nameof(Rollback), release)}",
-                    ExitCode.Refused);
-            }
-        }
-
-        _isAlone = true;
-    }
 
     /// <summary>Who sent orders since this run began, by the rehearsal exchange's log.</summary>
     public async Task<WriterReport> WritersAsync(CancellationToken cancellationToken)
@@ -500,7 +455,16 @@ public sealed class RolloutRun : IAsyncDisposable
         var journal = other ?? Journal;
         if (other is not null)
         {
-            await other.LoadAsync(cancellationToken);
+            try
+            {
+                await other.LoadAsync(cancellationToken);
+            }
+            catch (RolloutException exception) when (exception.ExitCode == ExitCode.Held)
+            {
+                // Another release's damaged journal must not stand in the way of this one's rollback; nobody can write to it either.
+                Console.Warning(exception.Message);
+                return;
+            }
         }
 
         if (journal.Entries.Count > 0)
@@ -561,65 +525,38 @@ public sealed class RolloutRun : IAsyncDisposable
 
     private static async Task<IReadOnlyList<(string Release, IReadOnlyList<JournalEntry> Entries)>> JournalsAsync(
         KubernetesCluster cluster, string @namespace, CancellationToken cancellationToken) =>
+        [.. (await JournalTextsAsync(cluster, @namespace, cancellationToken)).Select(j => (j.Release, RolloutJournal.Parse(j.Text, j.Release)))];
+
+    private static async Task<IReadOnlyList<(string Release, string Text)>> JournalTextsAsync(KubernetesCluster cluster, string @namespace, CancellationToken cancellationToken) =>
         [.. (await cluster.ListAsync($"/api/v1/namespaces/{@namespace}/configmaps?labelSelector=app.kubernetes.io/managed-by=aether-rollout", cancellationToken))
             .OrderBy(m => long.Parse(m["metadata"]!["resourceVersion"]!.GetValue<string>(), System.Globalization.CultureInfo.InvariantCulture))
-            .Select(m => (
-                Release: m["metadata"]!["annotations"]!["aether.io/release"]!.GetValue<string>(),
-                Entries: RolloutJournal.Parse(m["data"]!["journal.jsonl"]!.GetValue<string>(), m["metadata"]!["annotations"]!["aether.io/release"]!.GetValue<string>())))];
+            .Select(m => (Release: m["metadata"]!["annotations"]!["aether.io/release"]!.GetValue<string>(), Text: m["data"]!["journal.jsonl"]!.GetValue<string>()))];
 
-    // Decided by HelmRecovery.
-    private async Task AwaitPendingHelmAsync(CancellationToken cancellationToken)
+    // The lock keeps two runs apart, this keeps two rollouts apart: another release that has touched clients and has not ended owns both slots.
+    private async Task RefuseOtherRolloutAsync(CancellationToken cancellationToken)
     {
-        var name = Settings["Chart.ReleaseName"]!;
-        var limit = Settings.Duration("Chart.Timeout") + TimeSpan.FromSeconds(5);
-        if (await Cluster.HelmRevisionAsync(Candidate.Namespace, name, cancellationToken) is not { IsPending: true } found)
+        foreach (var (release, text) in (await JournalTextsAsync(Cluster, Settings["Cluster.JournalNamespace"]!, cancellationToken)).Where(j => j.Release != Release))
         {
-            return;
-        }
-
-        Console.Warning($"revision {found.Number} of {name} in {Candidate.Namespace} is {found.Status} since {found.Begun:HH:mm:ss} UTC: an earlier run was killed");
-        while (true)
-        {
-            var (newest, decision) = await Waiting.UntilAsync(
-                "that helm to end",
-                LookAsync,
-                seen => seen.Decision is not HelmDecision.Wait,
-                seen => seen.Newest?.Status ?? "gone",
-                limit + HelmRecovery.Grace + TimeSpan.FromSeconds(10),
-                TimeSpan.FromMilliseconds(250),
-                Time,
-                Console.Progress,
-                cancellationToken);
-            if (decision is HelmDecision.Refuse refused)
+            RolloutProgress other;
+            try
             {
-                throw new RolloutException(refused.Why, refused.Hint, ExitCode.Refused);
+                other = new RolloutProgress(RolloutJournal.Parse(text, release));
+            }
+            catch (RolloutException exception) when (!GoesForward(_context.Request))
+            {
+                // Another release's damaged journal must not stand in the way of this one's rollback.
+                Console.Warning(exception.Message);
+                continue;
             }
 
-            if (decision is not HelmDecision.Remove { Secret: var secret })
+            if (other is { TouchesClients: true, IsOver: false })
             {
-                return;
+                var next = other.IsRollingBack ? nameof(Rollback) : PlaybookOrder.StageOf(other.NextStep ?? nameof(ArchiveArtefacts));
+                throw new RolloutException(
+                    $"The rollout of {release} has touched clients and has not ended{(other.FrozenSince is { } since ? $"; no slot trades since {since:yyyy-MM-dd HH:mm:ss} UTC" : string.Empty)}. Nothing was changed.",
+                    $"End it first: {Settings.CommandFor(next, release)}, or {Settings.CommandFor(nameof(Rollback), release)}",
+                    ExitCode.Refused);
             }
-
-            await Journal.AppendAsync("Rollout", JournalEvent.Intent, "helm-pending", new JsonObject { ["secret"] = secret, ["before"] = newest!.Status }, cancellationToken);
-            if (await Cluster.DeleteUnchangedAsync($"/api/v1/namespaces/{Candidate.Namespace}/secrets/{secret}", newest.Version!, cancellationToken))
-            {
-                Console.Note($"no helm will end it: {secret} is removed, and the upgrade applies everything again");
-                return;
-            }
-        }
-
-        async Task<(HelmRevision? Newest, HelmDecision Decision)> LookAsync(CancellationToken token)
-        {
-            // The process first: a helm that has ended by then has written how.
-            var begunHere = found.Machine is not null && found.Machine == ProcessMark.Current?.Machine;
-            var orphan = HelmRecovery.OrphanOf(name, Candidate.Namespace, begunHere, Surroundings.Kubeconfig);
-            var newest = await Cluster.HelmRevisionAsync(Candidate.Namespace, name, token);
-            if (orphan is HelmOrphan.Gone && newest?.Secret != found.Secret)
-            {
-                orphan = new HelmOrphan.Unknown();
-            }
-
-            return (newest, HelmRecovery.Decide(newest, _lock is { IsHeld: true }, orphan, limit, Time.GetUtcNow()));
         }
     }
 

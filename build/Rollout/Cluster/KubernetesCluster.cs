@@ -68,8 +68,8 @@ public sealed record HelmRevision(int Number, string Status, DateTimeOffset Begu
 /// </summary>
 public sealed class KubernetesCluster : IAsyncDisposable
 {
-    // Our end of the pipe closes when this process ends, however it ends: a proxy with credentials must not outlive the run.
-    private const string DiesWithUs = "exec 3<&0; \"$@\" & child=$!; (cat <&3 >/dev/null; kill $child) 2>/dev/null & wait $child";
+    // Our end of the pipe closes when this process ends, however it ends: neither a proxy with credentials nor its directory must outlive the run.
+    private const string DiesWithUs = "exec 3<&0; \"$@\" & child=$!; (cat <&3 >/dev/null; kill $child) 2>/dev/null & wait $child; ended=$?; rm -rf \"$0\"; exit $ended";
 
     private const string HeadAnnotation = "aether.io/head";
     private const string MergePatch = "application/merge-patch+json";
@@ -142,7 +142,7 @@ public sealed class KubernetesCluster : IAsyncDisposable
         var start = new ProcessStartInfo("/bin/sh") { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         start.ArgumentList.Add("-c");
         start.ArgumentList.Add(DiesWithUs);
-        start.ArgumentList.Add("proxy");
+        start.ArgumentList.Add(directory.FullName);
         start.ArgumentList.Add(kubectl);
         start.ArgumentList.Add("proxy");
         start.ArgumentList.Add($"--unix-socket={socket}");
@@ -381,7 +381,10 @@ public sealed class KubernetesCluster : IAsyncDisposable
             _proxy.Dispose();
         }
 
-        _directory?.Delete(recursive: true);
+        if (_directory is { } directory && Directory.Exists(directory.FullName))
+        {
+            directory.Delete(recursive: true);
+        }
     }
 
     /// <summary>The end of what kubectl proxy has said.</summary>

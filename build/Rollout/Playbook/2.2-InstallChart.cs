@@ -43,7 +43,7 @@ public sealed class InstallChart : PlaybookStep
 
         var before = await run.Cluster.HelmRevisionAsync(run.Candidate.Namespace, run.Settings["Chart.ReleaseName"]!, cancellationToken);
         await journal.IntendAsync("helm", new() { ["before"] = before?.Number, ["after"] = run.Release });
-        await run.UpgradeCandidateAsync(run.CandidateValues, "2.2 install, fenced", cancellationToken);
+        await CandidateUpgrade.ApplyAsync(run, run.CandidateValues, "2.2 install, fenced", cancellationToken);
     }
 
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)

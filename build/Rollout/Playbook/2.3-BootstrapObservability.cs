@@ -28,7 +28,7 @@ public sealed class BootstrapObservability : PlaybookStep
         }
 
         await journal.IntendAsync("environment", new() { ["before"] = null, ["after"] = after });
-        await run.UpgradeCandidateAsync(run.CandidateValues, "2.3 observability", cancellationToken);
+        await CandidateUpgrade.ApplyAsync(run, run.CandidateValues, "2.3 observability", cancellationToken);
     }
 
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)

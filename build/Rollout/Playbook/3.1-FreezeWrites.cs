@@ -36,7 +36,7 @@ public sealed class FreezeWrites : PlaybookStep
         await journal.PartAsync("production-hosts", async _ =>
         {
             await journal.IntendAsync("production-hosts", new() { ["before"] = false, ["after"] = true });
-            await run.UpgradeCandidateAsync(run.CandidateValues, "3.1 production hosts", cancellationToken);
+            await CandidateUpgrade.ApplyAsync(run, run.CandidateValues, "3.1 production hosts", cancellationToken);
             await Edges.RequireAsync(run, run.Candidate, cancellationToken);
         });
         await journal.PartAsync("baseline", async data =>

@@ -30,8 +30,8 @@ public sealed class ReenableTrading : PlaybookStep
             ["after"] = new JsonArray([.. accounts.Select(a => JsonValue.Create(a))]),
         });
         await ExchangeKeys.CopyAsync(run.Cluster, run.Live.Namespace, run.Candidate.Namespace, accounts, cancellationToken);
-        await run.UpgradeCandidateAsync(
-            run.CandidateValues with { HasExchangeKeys = true, ExchangeKeysChecksum = run.Release }, "3.4 exchange keys", cancellationToken);
+        await CandidateUpgrade.ApplyAsync(
+            run, run.CandidateValues with { HasExchangeKeys = true, ExchangeKeysChecksum = run.Release }, "3.4 exchange keys", cancellationToken);
         await Fences.LiftAsync(run, run.Candidate, run.CandidateStack, journal, cancellationToken);
         await run.CandidateStack.WaitUntilOrdersFlowAsync(run.Settings.Duration("Monitoring.OrdersTimeout"), cancellationToken);
         var frozen = run.Progress.FrozenSince ?? run.Time.GetUtcNow();
