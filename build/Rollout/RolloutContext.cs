@@ -38,6 +38,9 @@ public sealed record RolloutRequest(IReadOnlyList<string> Targets)
     /// <summary>What <c>Torture</c> is to do.</summary>
     public Tools.TortureRequest Torture { get; init; } = new();
 
+    /// <summary>Whether no target goes back or only looks.</summary>
+    public bool GoesForward => Targets.All(t => !PlaybookOrder.IsBackward(t) && !PlaybookOrder.IsReading(t));
+
     /// <summary>Whether no person asked: a failed run rolls back by itself.</summary>
     public bool IsAutomatic { get; init; }
 

@@ -161,13 +161,13 @@ public sealed class RolloutRun : IAsyncDisposable
         try
         {
             var @namespace = settings["Cluster.JournalNamespace"]!;
-            var release = settings.Release ?? await NextReleaseAsync(context, surroundings, cluster, @namespace);
-            var id = Guid.NewGuid().ToString("N")[..12];
+            var journals = new ClusterJournals(context, cluster);
+            var release = settings.Release ?? await journals.NextReleaseAsync(surroundings.Releases, token);
             var changesNothing = context.Request.Targets.All(PlaybookOrder.ChangesNothing);
-            held = changesNothing ? null : new RolloutLock(cluster.Http, @namespace, Actor, id, settings.Duration("Lock.Duration"), context.Time, progress);
+            held = changesNothing ? null : new RolloutLock(cluster.Http, @namespace, ClusterJournals.Actor, journals.Run, settings.Duration("Lock.Duration"), context.Time, progress);
             var taken = held is null ? null : await held.AcquireAsync(release, context.Request.Targets[0], context.Request.BreakLock, token);
             cluster.Fence = FenceOf(held);
-            var journal = JournalOf(release, cluster, settings, context, id, held);
+            var journal = journals.Of(release, cluster.Fence);
             await journal.LoadAsync(token);
             var deployment = new SlotDeployment(
                 context,
@@ -182,10 +182,10 @@ public sealed class RolloutRun : IAsyncDisposable
                 token);
             var run = new RolloutRun(context, surroundings, cluster, deployment, kubectl, release, journal, held);
             run.RaiseAlarm();
-            await run.MarkTakeoverAsync(taken, id, token);
-            if (!changesNothing)
+            if (taken is not null)
             {
-                await run.RefuseOtherRolloutAsync(token);
+                await journals.MarkTakeoverAsync(taken, release, journal, cluster.Fence, token);
+                await journals.RefuseOtherAsync(release, token);
             }
 
             await run.TakeRolesAsync(token);
@@ -351,7 +351,7 @@ public sealed class RolloutRun : IAsyncDisposable
 
     /// <summary>Every release's journal in this cluster, the one written last at the end.</summary>
     public Task<IReadOnlyList<(string Release, IReadOnlyList<JournalEntry> Entries)>> JournalsAsync(CancellationToken cancellationToken) =>
-        JournalsAsync(Cluster, Settings["Cluster.JournalNamespace"]!, cancellationToken);
+        new ClusterJournals(_context, Cluster).ListAsync(cancellationToken);
 
     /// <summary>Who sent orders since this run began, by the rehearsal exchange's log.</summary>
     public async Task<WriterReport> WritersAsync(CancellationToken cancellationToken)
@@ -413,70 +413,11 @@ public sealed class RolloutRun : IAsyncDisposable
         await Cluster.DisposeAsync();
     }
 
-    private static string Actor => $"{System.Environment.UserName}@{System.Environment.MachineName}";
-
     private static Fence FenceOf(RolloutLock? held) => held is null
         ? _ => throw new InvalidOperationException("A run that only looks must not change anything.")
         : held.RequireAsync;
 
     private RolloutLock RequireLock() => _lock ?? throw new InvalidOperationException("A run that only looks has no lock.");
-
-    private static RolloutJournal JournalOf(
-        string release, KubernetesCluster cluster, RolloutSettings settings, RolloutContext context, string id, RolloutLock? held)
-    {
-        var @namespace = settings["Cluster.JournalNamespace"]!;
-        return new RolloutJournal(
-            release,
-            ct => cluster.ReadJournalAsync(@namespace, release, ct),
-            (text, version, ct) => cluster.WriteJournalAsync(@namespace, release, text, version, ct),
-            FenceOf(held),
-            Path.Combine(FolderOf(settings, release), "journal.jsonl"),
-            Actor,
-            id,
-            context.Time);
-    }
-
-    // Whoever held the lock before may only be asleep. An entry in its journal makes its next write a conflict, and says how its run ended.
-    private async Task MarkTakeoverAsync(Acquired? taken, string id, CancellationToken cancellationToken)
-    {
-        if (taken is not { How: LockFound.Dead or LockFound.Expired or LockFound.Broken, PreviousRelease: { } release })
-        {
-            return;
-        }
-
-        var how = taken.How switch
-        {
-            LockFound.Dead => "its process is gone",
-            LockFound.Expired => "it was not renewed in time",
-            _ => $"broken by hand: {_context.Request.BreakLock}",
-        };
-        Console.Warning($"the lock is taken over from {taken.PreviousHolder} ({how}), which was at {taken.PreviousStep} of {release}");
-        using var other = release == Release ? null : JournalOf(release, Cluster, Settings, _context, id, _lock);
-        var journal = other ?? Journal;
-        if (other is not null)
-        {
-            try
-            {
-                await other.LoadAsync(cancellationToken);
-            }
-            catch (RolloutException exception) when (exception.ExitCode == ExitCode.Held)
-            {
-                // Another release's damaged journal must not stand in the way of this one's rollback; nobody can write to it either.
-                Console.Warning(exception.Message);
-                return;
-            }
-        }
-
-        if (journal.Entries.Count > 0)
-        {
-            await journal.AppendAsync(
-                taken.PreviousStep is { } step && PlaybookOrder.All.Contains(step) ? step : "Rollout",
-                JournalEvent.Interrupted,
-                null,
-                new JsonObject { ["holder"] = taken.PreviousHolder, ["message"] = $"the lock was taken over: {how}" },
-                cancellationToken);
-        }
-    }
 
     // Below the current directory a relative path says the same in a command line that fits on a screen.
     private static string Shown(string path)
@@ -523,64 +464,9 @@ public sealed class RolloutRun : IAsyncDisposable
     private (Uri Api, Secret Token) RequireControl() => Surroundings.Control
         ?? throw new RolloutException($"Rehearse wants a rehearsal's world; {Settings.Environment} has none.", "Nothing was touched.", ExitCode.BadSettings);
 
-    private static async Task<IReadOnlyList<(string Release, IReadOnlyList<JournalEntry> Entries)>> JournalsAsync(
-        KubernetesCluster cluster, string @namespace, CancellationToken cancellationToken) =>
-        [.. (await JournalTextsAsync(cluster, @namespace, cancellationToken)).Select(j => (j.Release, RolloutJournal.Parse(j.Text, j.Release)))];
-
-    private static async Task<IReadOnlyList<(string Release, string Text)>> JournalTextsAsync(KubernetesCluster cluster, string @namespace, CancellationToken cancellationToken) =>
-        [.. (await cluster.ListAsync($"/api/v1/namespaces/{@namespace}/configmaps?labelSelector=app.kubernetes.io/managed-by=aether-rollout", cancellationToken))
-            .OrderBy(m => long.Parse(m["metadata"]!["resourceVersion"]!.GetValue<string>(), System.Globalization.CultureInfo.InvariantCulture))
-            .Select(m => (Release: m["metadata"]!["annotations"]!["aether.io/release"]!.GetValue<string>(), Text: m["data"]!["journal.jsonl"]!.GetValue<string>()))];
-
-    // The lock keeps two runs apart, this keeps two rollouts apart: another release that has touched clients and has not ended owns both slots.
-    private async Task RefuseOtherRolloutAsync(CancellationToken cancellationToken)
-    {
-        foreach (var (release, text) in (await JournalTextsAsync(Cluster, Settings["Cluster.JournalNamespace"]!, cancellationToken)).Where(j => j.Release != Release))
-        {
-            RolloutProgress other;
-            try
-            {
-                other = new RolloutProgress(RolloutJournal.Parse(text, release));
-            }
-            catch (RolloutException exception) when (!GoesForward(_context.Request))
-            {
-                // Another release's damaged journal must not stand in the way of this one's rollback.
-                Console.Warning(exception.Message);
-                continue;
-            }
-
-            if (other is { TouchesClients: true, IsOver: false })
-            {
-                var next = other.IsRollingBack ? nameof(Rollback) : PlaybookOrder.StageOf(other.NextStep ?? nameof(ArchiveArtefacts));
-                throw new RolloutException(
-                    $"The rollout of {release} has touched clients and has not ended{(other.FrozenSince is { } since ? $"; no slot trades since {since:yyyy-MM-dd HH:mm:ss} UTC" : string.Empty)}. Nothing was changed.",
-                    $"End it first: {Settings.CommandFor(next, release)}, or {Settings.CommandFor(nameof(Rollback), release)}",
-                    ExitCode.Refused);
-            }
-        }
-    }
-
-    private static async Task<string> NextReleaseAsync(RolloutContext context, Surroundings surroundings, KubernetesCluster cluster, string @namespace)
-    {
-        // Without --release an embedded run continues the newest unfinished rollout, goes back on the newest one, or takes the next release.
-        var begun = await JournalsAsync(cluster, @namespace, context.Token);
-        var isForward = GoesForward(context.Request);
-        if (begun.Count > 0 && (!isForward || !new RolloutProgress(begun[^1].Entries).IsOver))
-        {
-            return begun[^1].Release;
-        }
-
-        return surroundings.Releases.FirstOrDefault(r => begun.All(b => b.Release != r))
-            ?? throw new RolloutException(
-                $"The embedded world offers {surroundings.Releases.Count} releases and all of them are rolled out.",
-                "Start over with ./build.sh --target=RehearsalDown.");
-    }
-
-    private static bool GoesForward(RolloutRequest request) => request.Targets.All(t => !PlaybookOrder.IsBackward(t) && !PlaybookOrder.IsReading(t));
-
     private async Task TakeRolesAsync(CancellationToken cancellationToken)
     {
-        if (Settings.Environment == RolloutEnvironment.Embedded && Settings["Rollout.Platform"] is null && GoesForward(_context.Request))
+        if (Settings.Environment == RolloutEnvironment.Embedded && Settings["Rollout.Platform"] is null && _context.Request.GoesForward)
         {
             // The world's checkout is ours to move; a person's is not.
             (await Commands.RunAsync(
