@@ -193,7 +193,7 @@ public static class Program
         var back = new RunOutcome();
         var arguments = settings.Values.Where(v => v.Source.StartsWith("argument", StringComparison.Ordinal)).Select(v => $"--{v.Setting.Argument}={v.Value}")
             .Prepend($"--target={nameof(Rollback)}").ToArray();
-        var rolledBack = Host(arguments, settings, request with { Targets = [nameof(Rollback)], IsAutomatic = true }, console, variables, back, cancellationToken) == 0;
+        var rolledBack = Host(arguments, settings, request with { Targets = [nameof(Rollback)], IsAutomatic = true, BreakLock = null }, console, variables, back, cancellationToken) == 0;
         if (!rolledBack && back.Failure is RolloutException { Hint: { } backHint })
         {
             console.Failure(backHint, null);

@@ -466,9 +466,10 @@ public sealed class RolloutRun : IAsyncDisposable
 
     private async Task TakeRolesAsync(CancellationToken cancellationToken)
     {
-        if (Settings.Environment == RolloutEnvironment.Embedded && Settings["Rollout.Platform"] is null && _context.Request.GoesForward)
+        if (Settings.Environment == RolloutEnvironment.Embedded && Settings["Rollout.Platform"] is null && _context.Request.GoesForward
+            && (_lock is not null || Journal.Entries.Count == 0))
         {
-            // The world's checkout is ours to move; a person's is not.
+            // The world's checkout is ours to move, but not under a rollout that somebody else runs; a person's is not.
             (await Commands.RunAsync(
                 new CommandLine("git", "-c", $"safe.directory={Surroundings.Platform}", "-C", Surroundings.Platform, "checkout", "--quiet", Release) { Echo = false },
                 cancellationToken)).OrThrow();

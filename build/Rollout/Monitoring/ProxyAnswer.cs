@@ -12,6 +12,9 @@ namespace Rollout.Monitoring;
 /// <param name="Body">The body, or what went wrong where there is none.</param>
 public sealed record ProxyAnswer(int Code, bool FromCluster, string Body, string? ContentType)
 {
+    /// <summary>Whether the cluster was busy or broken at that moment and nothing of the service answered: asking again may get another answer.</summary>
+    public bool IsPassing => Code is 0 or 429 || (FromCluster && Code >= 500);
+
     /// <summary>One attempt, bounded in time; a broken connection and a time-out are answers with code 0, not exceptions.</summary>
     /// <param name="request">Sent once; its <c>x-request-id</c>, if any, comes back as the span attribute <c>request.id</c>.</param>
     public static async Task<ProxyAnswer> SendAsync(

@@ -82,7 +82,7 @@ internal sealed class ServiceCalls(
         for (var attempt = 1; ; attempt++)
         {
             var answer = await call(cancellationToken);
-            var passing = answer.Code is 0 or 429 or 502 or 503 or 504 || (answer.FromCluster && answer.Code >= 500);
+            var passing = answer.IsPassing || answer.Code is 502 or 503 or 504;
             if (!passing || attempt == Attempts)
             {
                 return answer;

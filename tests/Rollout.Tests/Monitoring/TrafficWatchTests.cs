@@ -112,12 +112,26 @@ public sealed class TrafficWatchTests
     }
 
     [Test]
-    public async Task An_API_server_that_does_not_answer_is_no_end()
+    public async Task A_moment_without_an_answer_leaves_no_hole()
     {
         var pauses = 0;
         _time.OnPause = () =>
         {
-            _cluster.ListFails = ++pauses is 2 or 3;
+            _cluster.ListFails = ++pauses is 2 or 5;
+            _evaluations++;
+        };
+        var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 5 });
+        Assert.That((result.Series.Scrapes, result.Series.Failures), Is.EqualTo((5, 0)));
+    }
+
+    [Test]
+    public async Task An_API_server_that_does_not_answer_is_no_end()
+    {
+        // Three tries a scrape, with two pauses between them, and one pause between two scrapes.
+        var pauses = 0;
+        _time.OnPause = () =>
+        {
+            _cluster.ListFails = ++pauses is >= 2 and <= 7;
             _evaluations++;
         };
         var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 5 });
