@@ -37,10 +37,7 @@ public sealed class PodMetrics(HttpClient cluster, string @namespace, TimeProvid
 {
     private const int Parallel = 16;
 
-    private const int Tries = 3;
-
     private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(5);
-    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(150);
 
     /// <summary>Every pod that may be running. Pods that have ended or not begun are left out; terminating ones still work and are
     /// in.</summary>
@@ -65,7 +62,8 @@ public sealed class PodMetrics(HttpClient cluster, string @namespace, TimeProvid
             return new PodScrape(pod.Name, pod.App, pod.Incarnation, ScrapeOutcome.Absent, "declares no port", string.Empty);
         }
 
-        var answer = await AskAsync($"/api/v1/namespaces/{@namespace}/pods/http:{pod.Name}:{port}/proxy{pod.Path}", null, Timeout, cancellationToken);
+        var answer = await ProxyAnswer.AskAsync(
+            cluster, $"/api/v1/namespaces/{@namespace}/pods/http:{pod.Name}:{port}/proxy{pod.Path}", "*/*", Timeout, time, cancellationToken);
         var page = answer.Code == 200 && !answer.Body.AsSpan().TrimStart().StartsWith("<");
         var outcome = page ? ScrapeOutcome.Read
             : !answer.FromCluster && answer.Code is 200 or 404 or 405 ? ScrapeOutcome.Absent
@@ -77,7 +75,7 @@ public sealed class PodMetrics(HttpClient cluster, string @namespace, TimeProvid
     private async Task<IReadOnlyList<Target>> ListAsync(string? selector, CancellationToken cancellationToken)
     {
         var path = $"/api/v1/namespaces/{@namespace}/pods" + (selector is null ? "" : $"?labelSelector={Uri.EscapeDataString(selector)}");
-        var answer = await AskAsync(path, "application/json", TimeSpan.FromSeconds(15), cancellationToken);
+        var answer = await ProxyAnswer.AskAsync(cluster, path, "application/json", TimeSpan.FromSeconds(15), time, cancellationToken);
         if (answer.Code != 200)
         {
             throw new RolloutException($"The pods of namespace '{@namespace}' cannot be listed: {answer.Describe()}.");
@@ -85,23 +83,6 @@ public sealed class PodMetrics(HttpClient cluster, string @namespace, TimeProvid
 
         using var document = JsonDocument.Parse(answer.Body);
         return [.. document.RootElement.GetProperty("items").EnumerateArray().Select(Target.From).OfType<Target>()];
-    }
-
-    // An API server that was busy for a moment would otherwise be a hole in a watch, and a hole decides over a rollout.
-    private async Task<ProxyAnswer> AskAsync(string path, string? accept, TimeSpan timeout, CancellationToken cancellationToken)
-    {
-        for (var attempt = 1; ; attempt++)
-        {
-            using var request = new HttpRequestMessage(HttpMethod.Get, path);
-            request.Headers.Accept.ParseAdd(accept ?? "*/*");
-            var answer = await ProxyAnswer.SendAsync(cluster, request, timeout, time, cancellationToken);
-            if (!answer.IsPassing || attempt == Tries)
-            {
-                return answer;
-            }
-
-            await Task.Delay(Pause, time, cancellationToken);
-        }
     }
 
     private sealed record Target(string Name, string App, string Incarnation, int? Port, string Path)

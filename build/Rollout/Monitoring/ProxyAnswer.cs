@@ -15,6 +15,28 @@ public sealed record ProxyAnswer(int Code, bool FromCluster, string Body, string
     /// <summary>Whether the cluster was busy or broken at that moment and nothing of the service answered: asking again may get another answer.</summary>
     public bool IsPassing => Code is 0 or 429 || (FromCluster && Code >= 500);
 
+    /// <summary>
+    /// A GET, asked again a moment later where the API server was busy or broken: a hole of a moment must decide neither over a watch nor over a fence.
+    /// </summary>
+    public static async Task<ProxyAnswer> AskAsync(HttpClient client, string path, string accept, TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, path);
+            request.Headers.Accept.ParseAdd(accept);
+            var answer = await SendAsync(client, request, timeout, time, cancellationToken);
+            if (!answer.IsPassing || attempt == Tries)
+            {
+                return answer;
+            }
+
+            await Task.Delay(Pause, time, cancellationToken);
+        }
+    }
+
+    private const int Tries = 3;
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(150);
+
     /// <summary>One attempt, bounded in time; a broken connection and a time-out are answers with code 0, not exceptions.</summary>
     /// <param name="request">Sent once; its <c>x-request-id</c>, if any, comes back as the span attribute <c>request.id</c>.</param>
     public static async Task<ProxyAnswer> SendAsync(

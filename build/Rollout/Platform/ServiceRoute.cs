@@ -156,9 +156,8 @@ public sealed class PodAddresses(HttpClient cluster, string @namespace, TimeProv
     /// <exception cref="RolloutException">The Service does not exist, or no pod behind it is ready.</exception>
     public async Task<Uri> FindAsync(string service, CancellationToken cancellationToken)
     {
-        using var request = new HttpRequestMessage(HttpMethod.Get, $"/api/v1/namespaces/{@namespace}/endpoints/{service}");
-        request.Headers.Accept.ParseAdd("application/json");
-        var answer = await ProxyAnswer.SendAsync(cluster, request, TimeSpan.FromSeconds(10), time, cancellationToken);
+        var answer = await ProxyAnswer.AskAsync(
+            cluster, $"/api/v1/namespaces/{@namespace}/endpoints/{service}", "application/json", TimeSpan.FromSeconds(10), time, cancellationToken);
         if (answer.Code != 200)
         {
             throw new RolloutException($"The addresses of service '{service}' in '{@namespace}' cannot be read: {answer.Describe()}.");
