@@ -9,6 +9,9 @@ namespace Rollout;
 /// <summary>Every release's journal in one cluster: which release is next, whose rollout is under way, and what a takeover leaves in the journal of the run before.</summary>
 internal sealed class ClusterJournals(RolloutContext context, KubernetesCluster cluster)
 {
+    // Found once: while this run holds the lock no other rollout can begin.
+    private bool _isAlone;
+
     private readonly string _namespace = context.Settings["Cluster.JournalNamespace"]!;
 
     /// <summary>Who runs this, <c>USER@HOST</c>.</summary>
@@ -56,6 +59,11 @@ internal sealed class ClusterJournals(RolloutContext context, KubernetesCluster 
     /// <exception cref="RolloutException">Exit code 5; the other release and what ends it are named.</exception>
     public async Task RefuseOtherAsync(string release, CancellationToken cancellationToken)
     {
+        if (_isAlone)
+        {
+            return;
+        }
+
         foreach (var (name, text) in (await TextsAsync(cancellationToken)).Where(j => j.Release != release))
         {
             RolloutProgress other;
@@ -79,6 +87,8 @@ internal sealed class ClusterJournals(RolloutContext context, KubernetesCluster 
                     ExitCode.Refused);
             }
         }
+
+        _isAlone = true;
     }
 
     /// <summary>

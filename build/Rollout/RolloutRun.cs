@@ -25,13 +25,15 @@ public sealed class RolloutRun : IAsyncDisposable
     private readonly List<ServiceTunnels> _tunnels = [];
     private readonly string _kubectl;
     private readonly RolloutLock? _lock;
+    private readonly ClusterJournals _journals;
     private long _firstOrder;
 
     private RolloutRun(
-        RolloutContext context, Surroundings surroundings, KubernetesCluster cluster, SlotDeployment deployment, string kubectl, string release, RolloutJournal journal, RolloutLock? held)
+        RolloutContext context, Surroundings surroundings, KubernetesCluster cluster, SlotDeployment deployment, string kubectl, string release, ClusterJournals journals, RolloutJournal journal, RolloutLock? held)
     {
         _context = context;
         _lock = held;
+        _journals = journals;
         _kubectl = kubectl;
         Surroundings = surroundings;
         Cluster = cluster;
@@ -180,12 +182,11 @@ public sealed class RolloutRun : IAsyncDisposable
                 context.Time,
                 progress,
                 token);
-            var run = new RolloutRun(context, surroundings, cluster, deployment, kubectl, release, journal, held);
+            var run = new RolloutRun(context, surroundings, cluster, deployment, kubectl, release, journals, journal, held);
             run.RaiseAlarm();
             if (taken is not null)
             {
                 await journals.MarkTakeoverAsync(taken, release, journal, cluster.Fence, token);
-                await journals.RefuseOtherAsync(release, token);
             }
 
             await run.TakeRolesAsync(token);
@@ -351,7 +352,11 @@ public sealed class RolloutRun : IAsyncDisposable
 
     /// <summary>Every release's journal in this cluster, the one written last at the end.</summary>
     public Task<IReadOnlyList<(string Release, IReadOnlyList<JournalEntry> Entries)>> JournalsAsync(CancellationToken cancellationToken) =>
-        new ClusterJournals(_context, Cluster).ListAsync(cancellationToken);
+        _journals.ListAsync(cancellationToken);
+
+    /// <summary>Refuses where the rollout of another release has touched clients and has not ended.</summary>
+    /// <exception cref="RolloutException">Exit code 5; the other release and what ends it are named.</exception>
+    public Task RefuseOtherRolloutAsync(CancellationToken cancellationToken) => _journals.RefuseOtherAsync(Release, cancellationToken);
 
     /// <summary>Who sent orders since this run began, by the rehearsal exchange's log.</summary>
     public async Task<WriterReport> WritersAsync(CancellationToken cancellationToken)

@@ -54,6 +54,7 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
         context.Console.StepBegins(Number, Title, Sentence);
         var start = context.Time.GetTimestamp();
         Guard(context, run);
+        await run.RefuseOtherRolloutAsync(context.Token);
         await run.AtAsync(Name, context.Token);
         if (PlaybookOrder.Forward.Contains(Name))
         {
