@@ -24,6 +24,7 @@ public sealed class RolloutRun : IAsyncDisposable
     private readonly IReadOnlyList<string> _layers;
     private readonly List<ServiceTunnels> _tunnels = [];
     private readonly string _kubectl;
+    private readonly int _journalled;
     private readonly RolloutLock? _lock;
     private readonly ClusterJournals _journals;
     private long _firstOrder;
@@ -53,7 +54,7 @@ public sealed class RolloutRun : IAsyncDisposable
         Scripts = new AetherScripts(surroundings.Platform, context.Commands);
         Database = new AetherDatabase(surroundings.Database);
         _layers = context.Settings.List("Chart.Values");
-        JournalStart = journal.Entries.Count + 1;
+        _journalled = journal.Entries.Count;
     }
 
     public RolloutSettings Settings => _context.Settings;
@@ -76,11 +77,8 @@ public sealed class RolloutRun : IAsyncDisposable
 
     public RolloutJournal Journal { get; }
 
-    /// <summary>Sequence number that this run's first journal entry has or would have.</summary>
-    public int JournalStart { get; }
-
     /// <summary>Whether this run has written to the journal.</summary>
-    public bool WroteToJournal => Journal.Entries.Count >= JournalStart;
+    public bool WroteToJournal => Journal.Entries.Count > _journalled;
 
     /// <summary>Where this release's mirror, values and evidence lie: <c>artifacts/ENVIRONMENT/RELEASE</c>.</summary>
     public string Folder { get; }
@@ -548,7 +546,7 @@ public sealed class RolloutRun : IAsyncDisposable
         if (Progress.FrozenSince is { } since && !_context.Request.Json)
         {
             Console.Alarm(
-                $"NO SLOT TRADES since {since:yyyy-MM-dd HH:mm:ss} UTC ({RolloutConsole.Age(Time.GetUtcNow() - since)}): an earlier run of {Release} froze writes and did not end the freeze.");
+                $"NO SLOT TRADES since {since:yyyy-MM-dd HH:mm:ss} UTC ({Waiting.Words(Time.GetUtcNow() - since)}): an earlier run of {Release} froze writes and did not end the freeze.");
         }
     }
 

@@ -6,6 +6,13 @@ public static class Waiting
     /// <summary>After this long a person is told what is being waited for.</summary>
     public static readonly TimeSpan QuietTime = TimeSpan.FromSeconds(2);
 
+    /// <summary>A time span as people say it, in at most two units; one that lies ahead, by a clock that is off, is no time.</summary>
+    public static string Words(TimeSpan age) =>
+        age < TimeSpan.Zero ? "0 s"
+        : age.TotalHours >= 1 ? $"{(int)age.TotalHours} h {age.Minutes} min"
+        : age.TotalMinutes >= 1 ? $"{age.Minutes} min {age.Seconds} s"
+        : $"{age.TotalSeconds:0} s";
+
     /// <summary>
     /// Observes until <paramref name="reached"/> accepts the observation, and returns it.
     /// </summary>

@@ -53,19 +53,13 @@ public sealed record LockState(
         var release = Release is null ? " holds it without saying for which release" : $" rolls out {Release}";
         var since = Since ?? Acquired;
         var step = Step is null ? string.Empty : $", at {Step}";
-        var age = since is null ? string.Empty : $"{(Step is null ? "," : string.Empty)} since {Words(now - since.Value)}";
+        var age = since is null ? string.Empty : $"{(Step is null ? "," : string.Empty)} since {Waiting.Words(now - since.Value)}";
         var renewed = Renewed switch
         {
             null => ", without a renewal",
-            { } at when at - now > TimeSpan.FromSeconds(5) => $", last renewed at {at:HH:mm:ss} UTC, which this machine's clock reaches in {Words(at - now)}",
-            { } at => $", last renewed {Words(now - at)} ago",
+            { } at when at - now > TimeSpan.FromSeconds(5) => $", last renewed at {at:HH:mm:ss} UTC, which this machine's clock reaches in {Waiting.Words(at - now)}",
+            { } at => $", last renewed {Waiting.Words(now - at)} ago",
         };
         return Holder + run + release + step + age + renewed;
     }
-
-    internal static string Words(TimeSpan age) =>
-        age < TimeSpan.Zero ? "0 s"
-        : age.TotalHours >= 1 ? $"{(int)age.TotalHours} h {age.Minutes} min"
-        : age.TotalMinutes >= 1 ? $"{age.Minutes} min {age.Seconds} s"
-        : $"{age.TotalSeconds:0} s";
 }

@@ -289,7 +289,7 @@ public sealed class RolloutLock(
     {
         if (state.Duration > LongestWatch)
         {
-            throw Refusal(state, $"It claims to hold for {LockState.Words(state.Duration)}, which is not waited for.");
+            throw Refusal(state, $"It claims to hold for {Waiting.Words(state.Duration)}, which is not waited for.");
         }
 
         var start = time.GetTimestamp();
@@ -490,7 +490,7 @@ public sealed class RolloutLock(
     }
 
     private string NotReleased(string problem) =>
-        $"the lock could not be given back ({problem.TrimEnd('.')}); it expires by itself within {LockState.Words(duration)}";
+        $"the lock could not be given back ({problem.TrimEnd('.')}); it expires by itself within {Waiting.Words(duration)}";
 
     private async Task StopAsync()
     {
@@ -564,7 +564,7 @@ public sealed class RolloutLock(
             return false;
         }
 
-        Lose($"it was renewed last at {renewed.Wall:HH:mm:ss} UTC, {LockState.Words(renewed.Age(time))} ago, and holds for {LockState.Words(duration)}", namesHolder: false);
+        Lose($"it was renewed last at {renewed.Wall:HH:mm:ss} UTC, {Waiting.Words(renewed.Age(time))} ago, and holds for {Waiting.Words(duration)}", namesHolder: false);
         return true;
     }
 

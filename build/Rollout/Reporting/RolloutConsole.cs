@@ -84,10 +84,6 @@ public sealed class RolloutConsole
         Write(_error, text, "red");
     }
 
-    /// <summary>A time span as people say it, in at most two units.</summary>
-    public static string Age(TimeSpan age) =>
-        age.TotalHours >= 1 ? $"{(int)age.TotalHours} h {age.Minutes} min" : age.TotalMinutes >= 1 ? $"{age.Minutes} min {age.Seconds} s" : $"{age.TotalSeconds:0} s";
-
     /// <summary>A failure: the fact, then the advice.</summary>
     public void Failure(string message, string? hint)
     {

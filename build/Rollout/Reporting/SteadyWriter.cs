@@ -4,7 +4,7 @@ namespace Rollout.Reporting;
 
 /// <summary>
 /// A console that cannot end a rollout: a closed pager or a terminal that hung up makes every write fail, and a step that dies of it in the middle
-/// of a flip would be the worse fault. What cannot be shown is lost; the journal has it.
+/// of a flip would be the worse fault. What cannot be shown is lost; the journal has it. Tools that inherit the console write to it themselves.
 /// </summary>
 public sealed class SteadyWriter(TextWriter inner) : TextWriter
 {

@@ -72,7 +72,7 @@ public sealed class Status : AsyncFrostingTask<RolloutContext>
 
         List<IReadOnlyList<string>> rows =
         [
-            ["freeze", progress.FrozenSince is { } since ? $"NO SLOT TRADES for {RolloutConsole.Age(now - since)}, since {since:yyyy-MM-dd HH:mm:ss} UTC" : "none"],
+            ["freeze", progress.FrozenSince is { } since ? $"NO SLOT TRADES for {Waiting.Words(now - since)}, since {since:yyyy-MM-dd HH:mm:ss} UTC" : "none"],
             ["clients are sent to", pointing],
             ["running now", holder is null ? "nobody holds the lock" : Describe(holder, now)],
             ["last", last is null ? "nothing yet" : Describe(last, now)],
@@ -93,7 +93,7 @@ public sealed class Status : AsyncFrostingTask<RolloutContext>
     }
 
     private static string Describe(JournalEntry last, DateTimeOffset now) =>
-        $"{last.Step}{(last.Part is null ? string.Empty : $" ({last.Part})")} {last.Event.ToString().ToLowerInvariant()} {RolloutConsole.Age(now - last.Time)} ago, at {last.Time:yyyy-MM-dd HH:mm:ss} UTC, by {last.Actor}";
+        $"{last.Step}{(last.Part is null ? string.Empty : $" ({last.Part})")} {last.Event.ToString().ToLowerInvariant()} {Waiting.Words(now - last.Time)} ago, at {last.Time:yyyy-MM-dd HH:mm:ss} UTC, by {last.Actor}";
 
     private static string Describe(LockState holder, DateTimeOffset now) => holder.Describe(now)
         + (holder.IsDead ? "; its process is gone, the next command takes over" : holder.IsExpired ? "; not renewed in time, the next command takes over" : string.Empty);
