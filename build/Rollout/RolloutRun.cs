@@ -45,8 +45,9 @@ public sealed class RolloutRun : IAsyncDisposable
         var progress = context.Console.Progress;
         Bucket = BucketOf(surroundings, context);
         Evidence = new EvidenceFolder(Path.Combine(Folder, "evidence"));
-        Zone = new DnsZone(surroundings.DnsApi, surroundings.DnsToken, FenceOf(held), context.Time, progress);
-        NameServers = new NameServers(surroundings.NameServers, context.Time, progress);
+        Zone = ZoneOf(surroundings, context.Settings, FenceOf(held), context.Time, progress);
+        NameServers = new NameServers(surroundings.NameServers, context.Time, progress, context.Settings["Dns.Alias"]);
+        Resolvers = new Resolvers(surroundings.Resolvers);
         Probe = new HostProbe(surroundings.HttpsPort, surroundings.CertificateAuthority, context.Time);
         Registry = new ImageRegistry(surroundings.RegistryToken, context.Time);
         Ci = new CiWorkflow(surroundings.GithubApi, surroundings.GithubRepository, surroundings.GithubToken, context.Time, progress);
@@ -92,6 +93,8 @@ public sealed class RolloutRun : IAsyncDisposable
 
     public NameServers NameServers { get; }
 
+    public Resolvers Resolvers { get; }
+
     public HostProbe Probe { get; }
 
     public ImageRegistry Registry { get; }
@@ -129,6 +132,10 @@ public sealed class RolloutRun : IAsyncDisposable
     /// <summary>Where a release's files lie.</summary>
     public static string FolderOf(RolloutSettings settings, string release) =>
         Path.Combine(Path.GetFullPath(settings["Rollout.Artifacts"]!), settings.Environment.ToString().ToLowerInvariant(), release);
+
+    /// <summary>The records of the production hosts at the provider that the settings name.</summary>
+    internal static DnsZone ZoneOf(Surroundings surroundings, RolloutSettings settings, Fence fence, TimeProvider time, IProgress<string> progress) =>
+        new(new LinodeDomains(surroundings.DnsApi, surroundings.DnsToken, fence, time, progress), settings["Dns.Alias"], time, progress);
 
     /// <summary>Enters the environment, reads the journal and finds out who is live.</summary>
     /// <exception cref="RolloutException">The environment does not answer, the journal cannot be trusted, or nobody is live.</exception>
@@ -328,9 +335,9 @@ public sealed class RolloutRun : IAsyncDisposable
     public async Task<string> PointingAtAsync(CancellationToken cancellationToken)
     {
         var records = await Zone.ReadAsync(Hosts, cancellationToken);
-        var blue = await AddressAsync(Surroundings.Blue, cancellationToken);
-        var green = await AddressAsync(Surroundings.Green, cancellationToken);
-        return string.Join(", ", records.Select(r => r.Target).Distinct().Select(t => t == blue ? "blue" : t == green ? "green" : t));
+        var blue = await AddressesAsync(Surroundings.Blue, cancellationToken);
+        var green = await AddressesAsync(Surroundings.Green, cancellationToken);
+        return string.Join(", ", records.Select(r => IsAt(r, blue) ? "blue" : IsAt(r, green) ? "green" : r.Target).Distinct());
     }
 
     /// <summary>Stores the release's evidence in the compliance bucket.</summary>
@@ -385,13 +392,21 @@ public sealed class RolloutRun : IAsyncDisposable
         return Faults.ClearAsync(api, token, cancellationToken);
     }
 
-    /// <summary>A slot's ingress address.</summary>
+    /// <summary>A slot's IPv4 ingress address.</summary>
     /// <exception cref="RolloutException">Its ingress controller has none.</exception>
-    public async Task<string> AddressAsync(SlotPlace slot, CancellationToken cancellationToken) =>
-        await Cluster.LoadBalancerAddressAsync(slot.IngressService, cancellationToken)
-        ?? throw new RolloutException(
-            $"The ingress controller of {slot.Name} ({slot.IngressService}) has no load balancer address.",
-            $"Each slot needs an ingress controller, a class and an address of its own: kubectl get service -n {slot.IngressService.Replace("/", " ", StringComparison.Ordinal)}");
+    public async Task<string> AddressAsync(SlotPlace slot, CancellationToken cancellationToken) => (await AddressesAsync(slot, cancellationToken)).V4;
+
+    /// <summary>A slot's ingress addresses.</summary>
+    /// <exception cref="RolloutException">Its ingress controller has none.</exception>
+    public async Task<SlotAddress> AddressesAsync(SlotPlace slot, CancellationToken cancellationToken)
+    {
+        var ingress = await Cluster.LoadBalancerAsync(slot.IngressService, cancellationToken);
+        return ingress.Count > 0
+            ? await SlotAddress.FromAsync(slot.Name, ingress, cancellationToken)
+            : throw new RolloutException(
+                $"The ingress controller of {slot.Name} ({slot.IngressService}) has no load balancer address.",
+                $"Each slot needs an ingress controller, a class and an address of its own: kubectl get service -n {slot.IngressService.Replace("/", " ", StringComparison.Ordinal)}");
+    }
 
     /// <summary>The name of a role with its slot, as messages show it.</summary>
     public string Named(SlotPlace slot) => $"{(slot == Live ? "live" : "candidate")} ({slot.Name})";
@@ -498,23 +513,24 @@ public sealed class RolloutRun : IAsyncDisposable
     private async Task<SlotPlace> FindLiveAsync(CancellationToken cancellationToken)
     {
         var records = await Zone.ReadAsync(Hosts, cancellationToken);
-        var targets = records.Select(r => r.Target).Distinct().ToList();
-        var blue = await AddressAsync(Surroundings.Blue, cancellationToken);
-        var green = await AddressAsync(Surroundings.Green, cancellationToken);
-        if (blue == green)
+        var blue = await AddressesAsync(Surroundings.Blue, cancellationToken);
+        var green = await AddressesAsync(Surroundings.Green, cancellationToken);
+        if (blue.V4 == green.V4 || (blue.V6 is not null && blue.V6 == green.V6))
         {
             throw new RolloutException(
-                $"Both slots have the ingress address {blue}; there would be nothing to flip.",
+                $"The slots share an ingress address (blue: {blue}, green: {green}); there would be nothing to flip.",
                 "Each slot needs its own ingress controller, class and load balancer.");
         }
 
-        return targets is [var only] && (only == blue || only == green)
-            ? only == blue ? Surroundings.Blue : Surroundings.Green
+        return records.All(r => IsAt(r, blue)) ? Surroundings.Blue
+            : records.All(r => IsAt(r, green)) ? Surroundings.Green
             : throw new RolloutException(
-                $"The {Hosts.Count} hosts point at {string.Join(", ", targets)}; blue is {blue} and green is {green}, so it cannot be said which slot is live.",
+                $"The {Hosts.Count} hosts point at {string.Join(", ", records.Select(r => r.Target).Distinct())}; blue is {blue} and green is {green}, so it cannot be said which slot is live.",
                 "Point all hosts at one slot, or continue the rollout that moved some of them: ./build.sh --target=Status",
                 ExitCode.Held);
     }
+
+    private static bool IsAt(HostRecord record, SlotAddress slot) => record.Target == (record.Type == "AAAA" ? slot.V6 : slot.V4);
 
     private AetherStack StackOf(SlotPlace slot) => new(
         slot.Name,

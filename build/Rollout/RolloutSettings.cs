@@ -39,8 +39,11 @@ public enum RollbackPolicy
 public sealed record Setting(
     string Key, string Meaning, string? Default, string Allowed, Func<string, bool> Accepts, bool IsSecret = false, bool RequiredOutside = false)
 {
+    /// <summary>The setting and its value that make this one necessary; null: nothing does but <see cref="RequiredOutside"/>.</summary>
+    public (string Key, string Value)? RequiredWith { get; init; }
+
     // What is rolled out, where to, and what counts as good; waits, and where files and servers are, may change from run to run.
-    private static readonly string[] Fixed = ["Slots.", "Chart.Path", "Chart.ReleaseName", "Chart.Values", "Dns.Api", "Monitoring.Cycles", "Monitoring.ErrorPercent",
+    private static readonly string[] Fixed = ["Slots.", "Chart.Path", "Chart.ReleaseName", "Chart.Values", "Dns.Provider", "Dns.Api", "Dns.Alias", "Dns.UpdateServer", "Monitoring.Cycles", "Monitoring.ErrorPercent",
         "Monitoring.LatencyPercent", "Github.Repository", "Github.Workflow", "Github.Job", "Traces.Otlp", "Traces.ExporterPort", "Platform.Accounts", "Platform.WithoutExporter", "Platform.Aggregates"];
 
     /// <summary>Whether 1.1 fixes it for the release (invariant 5).</summary>
@@ -107,8 +110,14 @@ public sealed class RolloutSettings
         Text("Chart.ReleaseName", "the Helm release in each slot's namespace", "aether"),
         Text("Chart.Values", "overlay values files in the checkout, comma separated; {slot} becomes blue or green", "deploy/environments/values-rehearsal.yaml,deploy/environments/values-{slot}.yaml"),
         Time("Chart.Timeout", "how long the stack may take to become ready, seconds", "300"),
+        Choice("Dns.Provider", "where the hosts' records are edited: Linode's API, or dynamic update of a name server (RFC 2136)", "linode", "linode", "rfc2136"),
+        Text("Dns.Alias", "the one name that every production host is a CNAME of, so that a flip writes one record; empty: each host has its own A record", null),
         new("Dns.Api", "Linode API", "https://api.linode.com/v4", "an http or https address without credentials in it", IsUri),
         Text("Dns.NameServers", "authoritative servers, comma separated host[:port]; discovered by NS where empty", null),
+        Text("Dns.Resolvers", "caching resolvers that are looked at after the flip, comma separated address[:port]; the machine's own where empty", null),
+        Text("Dns.UpdateServer", "primary name server that takes dynamic updates, host[:port]", null) with { RequiredWith = ("Dns.Provider", "rfc2136") },
+        Text("Dns.UpdateKeyName", "name of the TSIG key that signs dynamic updates", null) with { RequiredWith = ("Dns.Provider", "rfc2136") },
+        Choice("Dns.UpdateAlgorithm", "algorithm of the TSIG key", "hmac-sha256", "hmac-sha256", "hmac-sha512", "hmac-sha1"),
         Time("Dns.Timeout", "how long all name servers may take to agree, seconds", "1200"),
         Number("Traffic.HttpsPort", "the ingresses' HTTPS port", "443", 1, 65535),
         Text("Traffic.CertificateAuthority", "PEM file of the authority that signed the hosts' certificates; the system's where not set", null),
@@ -140,7 +149,8 @@ public sealed class RolloutSettings
         Text("Platform.WithoutExporter", "workloads that serve files and have no exporters, comma separated", "aether-2-ui"),
         Text("Platform.AdminSource", "source file of ops/migrate_admin_repository.py, in the checkout", "ops/admin_accounts.json"),
         Text("Platform.Aggregates", "continuous aggregates of each account", "events_hourly"),
-        Password("Secrets.LinodeToken", "Linode token, scope domains:read_write", required: true),
+        Password("Secrets.LinodeToken", "Linode token, scope domains:read_write", required: true) with { RequiredWith = ("Dns.Provider", "linode") },
+        Password("Secrets.DnsUpdateKey", "TSIG key of dynamic updates, base64") with { RequiredWith = ("Dns.Provider", "rfc2136") },
         Password("Secrets.GithubToken", "GitHub token, scope actions:read"),
         Password("Secrets.RegistryToken", "registry credentials, USER:PASSWORD or a token"),
         Password("Secrets.SessionBlue", "admin session of blue", required: true),
@@ -225,7 +235,7 @@ public sealed class RolloutSettings
                 var shown = value.Setting.IsSecret ? "its value" : $"'{value.Value}'";
                 problems.Add($"{value.Setting.Key}: {shown} from {value.Source} is not {value.Setting.Allowed}.");
             }
-            else if (value.Value is null && isKnown && !embedded && (value.Setting.RequiredOutside || value.Setting.Key == "Rollout.Release"))
+            else if (value.Value is null && isKnown && IsRequired(value.Setting))
             {
                 var how = value.Setting.IsSecret
                     ? $"set {value.Setting.Variable} or {value.Setting.Variable}_FILE"
@@ -233,6 +243,10 @@ public sealed class RolloutSettings
                 problems.Add($"{value.Setting.Key} ({value.Setting.Meaning}) is missing: {how}.");
             }
         }
+
+        bool IsRequired(Setting setting) =>
+            (setting.RequiredWith is not { } with || string.Equals(values[with.Key].Value, with.Value, StringComparison.OrdinalIgnoreCase))
+            && (setting.RequiredOutside || setting.Key == "Rollout.Release" ? !embedded : setting.RequiredWith is not null);
 
         return problems.Count == 0
             ? new RolloutSettings(values)

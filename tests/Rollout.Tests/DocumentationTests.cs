@@ -39,7 +39,7 @@ public sealed partial class DocumentationTests
     public void The_secrets_table_is_the_programs()
     {
         var expected = RolloutSettings.All.Where(s => s.IsSecret)
-            .Select(s => $"| `{s.Variable}` | {(s.RequiredOutside ? "yes" : "no")} | {s.Meaning} |").ToList();
+            .Select(s => $"| `{s.Variable}` | {Necessity(s)} | {s.Meaning} |").ToList();
         Assert.That(Lines(Readme, "| variable | required |"), Is.EqualTo(expected), $"The table should be:\n{string.Join('\n', expected)}\n");
     }
 
@@ -160,12 +160,13 @@ public sealed partial class DocumentationTests
         Assert.That(records, Is.Not.Empty);
     });
 
-    private static string Default(Setting setting) => setting switch
-    {
-        { Default: { } value } => $"`{value}`",
-        { RequiredOutside: true } or { Key: "Rollout.Release" } => "required",
-        _ => "none",
-    };
+    private static string Default(Setting setting) => setting.Default is { } value ? $"`{value}`"
+        : setting.RequiredWith is not null || setting.RequiredOutside || setting.Key == "Rollout.Release" ? Necessity(setting).Replace("yes", "required", StringComparison.Ordinal)
+        : "none";
+
+    private static string Necessity(Setting setting) => setting.RequiredWith is { } with ? $"with `{with.Key}` = {with.Value}"
+        : setting.RequiredOutside || setting.Key == "Rollout.Release" ? "yes"
+        : "no";
 
     private static string Page(string path) => Pages.Single(p => p.Path.Replace('\\', '/') == path).Text;
 

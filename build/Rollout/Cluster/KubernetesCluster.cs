@@ -305,11 +305,13 @@ public sealed class KubernetesCluster : IAsyncDisposable
 
     /// <summary>The load balancer address of a Service; null while it has none.</summary>
     /// <param name="service"><c>NAMESPACE/NAME</c>.</param>
-    public async Task<string?> LoadBalancerAddressAsync(string service, CancellationToken cancellationToken)
+    public async Task<IReadOnlyList<string>> LoadBalancerAsync(string service, CancellationToken cancellationToken)
     {
         var (@namespace, name) = (service[..service.IndexOf('/', StringComparison.Ordinal)], service[(service.IndexOf('/', StringComparison.Ordinal) + 1)..]);
         var found = await GetAsync($"/api/v1/namespaces/{@namespace}/services/{name}", cancellationToken);
-        return found?["status"]?["loadBalancer"]?["ingress"]?[0]?["ip"]?.GetValue<string>();
+        return [.. (found?["status"]?["loadBalancer"]?["ingress"] as JsonArray ?? [])
+            .Select(entry => (entry?["ip"] ?? entry?["hostname"])?.GetValue<string>())
+            .OfType<string>()];
     }
 
     /// <summary>The newest revision of a Helm release, by the Secret that helm keeps it in; null where there is none.</summary>

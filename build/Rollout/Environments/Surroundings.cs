@@ -36,6 +36,9 @@ public sealed record Surroundings
 
     public required IReadOnlyList<string> NameServers { get; init; }
 
+    /// <summary>Caching resolvers to look through, <c>address[:port]</c>; empty: the machine's own.</summary>
+    public required IReadOnlyList<string> Resolvers { get; init; }
+
     public required Uri GithubApi { get; init; }
 
     public required string GithubRepository { get; init; }
@@ -78,6 +81,7 @@ public sealed record Surroundings
         DnsApi = new Uri(settings["Dns.Api"]!),
         DnsToken = settings.SecretOrNull("Secrets.LinodeToken")!,
         NameServers = settings.List("Dns.NameServers"),
+        Resolvers = settings.List("Dns.Resolvers"),
         GithubApi = new Uri(settings["Github.Api"]!),
         GithubRepository = settings["Github.Repository"]!,
         GithubToken = settings.SecretOrNull("Secrets.GithubToken"),
@@ -111,7 +115,8 @@ public sealed record Surroundings
                 CertificateAuthority = Text(world, "certificateAuthority"),
                 DnsApi = new Uri(Text(dns, "api")),
                 DnsToken = new Secret(Text(dns, "token")),
-                NameServers = [.. dns.GetProperty("nameServers").EnumerateArray().Select(s => s.GetString()!)],
+                NameServers = settings.List("Dns.NameServers") is { Count: > 0 } named ? named : [.. dns.GetProperty("nameServers").EnumerateArray().Select(s => s.GetString()!)],
+                Resolvers = settings.List("Dns.Resolvers") is { Count: > 0 } resolvers ? resolvers : [.. dns.GetProperty("nameServers").EnumerateArray().Select(s => s.GetString()!).Take(1)],
                 GithubApi = new Uri(Text(github, "api")),
                 GithubRepository = Text(github, "repository"),
                 GithubToken = new Secret(Text(github, "token")),

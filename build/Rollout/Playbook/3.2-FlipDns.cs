@@ -5,8 +5,8 @@ namespace Rollout.Playbook;
 
 /// <summary>
 /// "Update the ingress host records to point clients to the green load balancer. Confirm the hardened headers remain present."
-/// <para>Changes: the address of every host, all or none. Done when: every authoritative server answers the candidate's address for every host, and
-/// each host answers there with its certificate and headers. Undone by: 5.2.</para>
+/// <para>Changes: the address of every host, all or none. Done when: every authoritative server answers the candidate's address for every host, each
+/// host answers there with its certificate and headers, and each answers over HTTPS where resolvers send its clients. Undone by: 5.2.</para>
 /// </summary>
 [TaskDescription("3.2 Flip DNS: all hosts or none point at the candidate, seen on every name server and on the wire")]
 [IsDependentOn(typeof(FreezeWrites))]
@@ -25,5 +25,6 @@ public sealed class FlipDns : PlaybookStep
     {
         await DnsFlip.RequireAsync(run, run.Candidate, cancellationToken);
         await Edges.RequireAsync(run, run.Candidate, cancellationToken);
+        await DnsFlip.RequireServedAsync(run, run.Candidate, cancellationToken);
     }
 }

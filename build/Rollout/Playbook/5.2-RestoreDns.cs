@@ -16,23 +16,33 @@ public sealed class RestoreDns : PlaybookStep
 
     protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken)
     {
-        // A DNS provider that is away must not keep live's fences up when no record of ours was ever written.
-        var plan = WasFlipped(run) ? await DnsFlip.PlanAsync(run, run.Live, cancellationToken) : StepPlan.Nothing;
-        return new StepPlan([.. (await ShrunkAsync(run, cancellationToken)).Select(d => $"scale {d.Name} of {run.Named(run.Live)} from {d.Now} back to {d.Wanted}"), .. plan.Changes]);
+        // No look at the zone before it is written to: every second counts. And a DNS provider that is away must not keep live's fences up when
+        // no record of ours was ever written.
+        var records = WasFlipped(run) ? [$"point {run.Hosts.Count} hosts back at {await run.AddressesAsync(run.Live, cancellationToken)} ({run.Named(run.Live)})"] : Array.Empty<string>();
+        return new StepPlan([.. records, .. (await ShrunkAsync(run, cancellationToken)).Select(d => $"scale {d.Name} of {run.Named(run.Live)} from {d.Now} back to {d.Wanted}")]);
     }
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
-        foreach (var (name, now, wanted) in await ShrunkAsync(run, cancellationToken))
+        // Started before the records are written, awaited after: clients come back as their caches run out, not all at once.
+        var shrunk = await ShrunkAsync(run, cancellationToken);
+        foreach (var (name, now, wanted) in shrunk)
         {
             await journal.IntendAsync("replicas", new() { ["deployment"] = name, ["before"] = now, ["after"] = wanted });
             await run.Deployment.ScaleAsync(run.Live.Namespace, name, wanted);
-            await run.Deployment.RolloutStatusAsync(run.Live.Namespace, name, run.Settings.Duration("Chart.Timeout"));
         }
 
         if (WasFlipped(run))
         {
             await DnsFlip.PointAsync(run, run.Live, journal, cancellationToken);
+            var decided = run.Journal.Entries.Last(e => e is { Step: nameof(ReenableSafeMode), Event: JournalEvent.Started, Part: null }).Time;
+            journal.Result["decisionMs"] = (long)(run.Time.GetUtcNow() - decided).TotalMilliseconds;
+            run.Console.Note($"from the decision to the last record: {(run.Time.GetUtcNow() - decided).TotalSeconds:0.0} s");
+        }
+
+        foreach (var (name, _, _) in shrunk)
+        {
+            await run.Deployment.RolloutStatusAsync(run.Live.Namespace, name, run.Settings.Duration("Chart.Timeout"));
         }
     }
 

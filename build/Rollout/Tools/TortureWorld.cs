@@ -206,11 +206,11 @@ public sealed class TortureWorld : IAsyncDisposable
     private async Task AddTrafficAsync(SortedDictionary<string, string> facts, IReadOnlyList<JournalEntry> journal)
     {
         var hosts = journal[0].Data!["hosts"]!.AsArray().Select(h => h!.GetValue<string>()).ToList();
-        using var zone = new DnsZone(_surroundings.DnsApi, _surroundings.DnsToken, NoWrites, _context.Time, _context.Console.Progress);
+        using var zone = RolloutRun.ZoneOf(_surroundings, _context.Settings, NoWrites, _context.Time, _context.Console.Progress);
         var records = await zone.ReadAsync(hosts, _context.Token);
         foreach (var slot in new[] { _surroundings.Blue, _surroundings.Green })
         {
-            var address = await _cluster.LoadBalancerAddressAsync(slot.IngressService, _context.Token);
+            var address = await _cluster.LoadBalancerAsync(slot.IngressService, _context.Token) is [var first, ..] ? first : null;
             facts[$"hosts on {slot.Name}"] = records.Count(r => r.Target == address).ToString(CultureInfo.InvariantCulture);
         }
     }

@@ -4,160 +4,189 @@ using System.Net.Sockets;
 namespace Rollout.Traffic;
 
 /// <summary>
-/// The address records of the production hosts in Linode's DNS manager (Linode API v4, "Domains"). Linode has no transaction over
-/// records, so <see cref="PointAsync"/> makes one: all hosts move, or those that moved are moved back (invariant 7).
+/// The address records that send the production hosts' clients to a slot: an A record a host, an AAAA record beside it where there is
+/// one, or in CNAME mode those of the one name that all hosts are aliases of. No provider has a transaction over all of them, so
+/// <see cref="PointAsync"/> makes one: all move, or those that moved are moved back (invariant 7).
 /// </summary>
 public sealed class DnsZone : IDisposable
 {
-    private const int AtOnce = 4;
-    private const int LinodeDefaultTtl = 86400;
     private static readonly TimeSpan RestoreTime = TimeSpan.FromMinutes(2);
     private static readonly TimeSpan RestorePause = TimeSpan.FromSeconds(2);
 
-    private readonly LinodeDomains _linode;
+    private readonly IDnsProvider _provider;
+    private readonly string? _alias;
     private readonly TimeProvider _time;
     private readonly IProgress<string> _progress;
 
-    /// <param name="api">Base of the API with its version, as in <c>https://api.linode.com/v4</c>.</param>
-    /// <param name="token">Scope <c>domains:read_only</c> to read, <c>domains:read_write</c> to point.</param>
-    /// <param name="fence">Asked before each write: a run that lost the lock neither goes on with a flip nor takes it back.</param>
+    /// <param name="provider">Where the records are edited.</param>
+    /// <param name="alias">The one name that all hosts are CNAMEs of; null: each host has records of its own.</param>
     /// <param name="time">Times the pauses between tries and bounds the restoration.</param>
-    /// <param name="progress">Told each repeated request and the end of a flip or restoration.</param>
-    public DnsZone(Uri api, Secret token, Fence fence, TimeProvider time, IProgress<string> progress)
+    /// <param name="progress">Told the end of a flip or restoration.</param>
+    internal DnsZone(IDnsProvider provider, string? alias, TimeProvider time, IProgress<string> progress)
     {
-        _linode = new LinodeDomains(api, token, fence, time, progress);
+        _provider = provider;
+        _alias = alias is null ? null : Normalise(alias);
         _time = time;
         _progress = progress;
     }
 
-    /// <summary>Reads the one A record of each host, in the order given.</summary>
+    /// <summary>Reads the records that a flip would change: by host in the order given, A before AAAA.</summary>
     /// <exception cref="RolloutException">
-    /// Some host cannot be flipped by changing one record: it is missing, has several addresses, an AAAA record or a CNAME, or its zone
-    /// is unknown, a slave zone or not served. All problems of all hosts are in the one message.
+    /// Some host cannot be flipped by changing one record of a type: it is missing, a round robin, an alias where it should not be or
+    /// none where it should, or its zone cannot be edited. All problems of all hosts are in the one message.
     /// </exception>
     public async Task<IReadOnlyList<HostRecord>> ReadAsync(IReadOnlyCollection<string> hosts, CancellationToken cancellationToken)
     {
-        var domains = await _linode.DomainsAsync(cancellationToken);
+        var names = hosts.Select(Normalise).Distinct().ToList();
+        if (_alias is not null && !names.Contains(_alias))
+        {
+            names.Add(_alias);
+        }
+
         var problems = new List<string>();
         var found = new List<HostRecord>();
-        var wanted = hosts.Select(Normalise).Distinct().Select(host => (Host: host, Zone: ZoneOf(host, domains))).ToList();
-        foreach (var (host, _) in wanted.Where(pair => pair.Zone is null))
+        foreach (var name in await _provider.ReadAsync(names, cancellationToken))
         {
-            problems.Add($"{host}: no zone of this Linode account contains it (zones: {Listed(domains.Select(domain => domain.Domain))})");
-        }
-
-        var records = new Dictionary<long, ILookup<string, LinodeRecord>>();
-        foreach (var zone in wanted.Select(pair => pair.Zone).OfType<LinodeDomain>().DistinctBy(zone => zone.Id))
-        {
-            if (Refusal(zone) is { } refusal)
+            var refusal = name.Problem ?? (_alias is null || name.Name == _alias ? Refusal(name) : RefusalOfAlias(name, _alias));
+            if (refusal is not null)
             {
                 problems.Add(refusal);
             }
-
-            var zoneName = Normalise(zone.Domain);
-            records[zone.Id] = (await _linode.RecordsAsync(zone.Id, cancellationToken)).ToLookup(record => FullName(record.Name, zoneName));
+            else if (_alias is null || name.Name == _alias)
+            {
+                found.AddRange(name.Records
+                    .OrderBy(record => record.Type, StringComparer.Ordinal)
+                    .Select(record => new HostRecord(name.Name, record.Type, Address(record.Target), record.TtlSeconds, record.Handle)));
+            }
         }
 
-        foreach (var (host, zone) in wanted)
-        {
-            if (zone is null)
-            {
-                continue;
-            }
-
-            var here = records[zone.Id][host].ToList();
-            if (Refusal(host, here, records[zone.Id]) is { } refusal)
-            {
-                problems.Add(refusal);
-                continue;
-            }
-
-            var record = here.Single(record => record.Type == "A");
-            found.Add(new HostRecord(host, zone.Id, record.Id, record.Type, Address(record.Target!), EffectiveTtl(record, zone)));
-        }
-
+        problems = [.. problems.Distinct()];
         return problems.Count == 0
             ? found
             : throw new RolloutException(
                 $"{problems.Count} problem{(problems.Count == 1 ? string.Empty : "s")} in the DNS zone: {string.Join("; ", problems)}.",
-                "A flip changes the target of exactly one A record a host; bring the zone into that shape first.");
+                _alias is null
+                    ? "A flip changes the target of exactly one A record a host, and of one AAAA record where there is one; bring the zone into that shape first."
+                    : $"Dns.Alias says that every host is a CNAME of {_alias}, whose one A record a flip changes; bring the zone into that shape, or leave Dns.Alias empty.");
     }
 
     /// <summary>
-    /// Points every host of <paramref name="current"/> to <paramref name="address"/>, or none. Records that already point there are
-    /// not written, so a flip that was cut off can be repeated with the records as they were before it. Returns when the API says
-    /// so; the name servers follow within a minute or two (<see cref="NameServers"/>).
+    /// Points every host to an address, or none. Records that already point there are not written, so a flip that was cut off can be
+    /// repeated with the records as they were before it. Returns when the provider says so; the name servers follow in their time
+    /// (<see cref="NameServers"/>).
     /// </summary>
-    /// <param name="current">
-    /// The records as the journal has them: what the zone is compared with before, and restored to on failure.
+    /// <param name="hosts">The production hosts.</param>
+    /// <param name="to">Where they are to point.</param>
+    /// <param name="intend">
+    /// Called with the records as they are, before anything is written (invariant 3). Gives the records as they were before this flip
+    /// began: what the zone is compared with, and restored to on failure.
     /// </param>
-    /// <param name="address">An IPv4 address.</param>
     /// <param name="cancellationToken">Stops the flip; the hosts already moved are moved back before this returns.</param>
+    /// <returns>The records as they were before, and how many had to be written.</returns>
     /// <exception cref="RolloutException">
-    /// Nothing was written (somebody else changed a record), or all hosts are back where <paramref name="current"/> says, with
+    /// Nothing was written (somebody else changed a record), or all hosts are back where they were before, with
     /// <see cref="ExitCode.Interrupted"/> when cancelled; with <see cref="ExitCode.Held"/> some are not, and the message says where
     /// each is.
     /// </exception>
-    public async Task PointAsync(IReadOnlyList<HostRecord> current, string address, CancellationToken cancellationToken)
+    public async Task<(IReadOnlyList<HostRecord> Before, int Written)> PointAsync(
+        IReadOnlyCollection<string> hosts,
+        SlotAddress to,
+        Func<IReadOnlyList<HostRecord>, Task<IReadOnlyList<HostRecord>>> intend,
+        CancellationToken cancellationToken)
     {
-        if (!IPAddress.TryParse(address, out var parsed) || parsed.AddressFamily != AddressFamily.InterNetwork)
-        {
-            throw new RolloutException($"'{address}' is not an IPv4 address, and an A record takes nothing else.");
-        }
-
-        address = parsed.ToString();
-        var seen = await ReadAsync([.. current.Select(record => record.Host)], cancellationToken);
-        RefuseForeignEdits(current, seen, address);
-        var targets = seen.ToDictionary(record => record.RecordId, record => record.Target);
-        var pending = current.Where(record => targets[record.RecordId] != address).ToList();
-        var attempted = new List<HostRecord>();
-        var failures = await WriteAsync(pending, address, attempted, cancellationToken);
+        to = Checked(to);
+        var seen = await ReadAsync(hosts, cancellationToken);
+        RefuseStrandedClients(seen, to);
+        var before = await intend(seen);
+        RefuseForeignEdits(before, seen, to);
+        var targets = seen.ToDictionary(Key, record => record.Target);
+        var pending = before.Where(record => targets[Key(record)] != to.TargetOf(record.Type)).ToList();
+        var changes = pending.Select(record => new RecordChange(record with { Target = targets[Key(record)] }, to.TargetOf(record.Type))).ToList();
+        var attempted = new List<RecordChange>();
+        var failures = await WriteAsync(changes, to, attempted, cancellationToken);
         if (failures.Count == 0 && !cancellationToken.IsCancellationRequested)
         {
-            failures = await ReadBackAsync(current, address, cancellationToken);
+            failures = await ReadBackAsync(hosts, to, cancellationToken);
         }
 
         if (failures.Count == 0 && !cancellationToken.IsCancellationRequested)
         {
-            _progress.Report($"{current.Count} hosts point to {address} ({pending.Count} written)");
-            return;
+            _progress.Report($"{Hosts(before)} point to {to} ({pending.Count} record{(pending.Count == 1 ? string.Empty : "s")} written)");
+            return (before, pending.Count);
         }
 
         var interrupted = failures.Count == 0;
-        var cause = interrupted ? $"Pointing {current.Count} hosts to {address} was interrupted" : string.Join("; ", failures);
+        var cause = interrupted ? $"Pointing {Hosts(before)} to {to} was interrupted" : string.Join("; ", failures);
+        var old = before.ToDictionary(Key);
         var moved = Enumerable.Reverse(attempted)
-            .Concat(current.Except(pending).Reverse())
-            .Where(record => record.Target != address)
+            .Select(change => old[Key(change.Record)])
+            .Concat(before.Except(pending).Reverse())
+            .Where(record => record.Target != to.TargetOf(record.Type))
             .ToList();
-        await RestoreAsync(current, moved, address, cause);
+        await RestoreAsync(before, moved, to, cause);
         throw new RolloutException(
-            $"{cause}. {Everyone(current)} {Before(current)} again.",
+            $"{cause}. {Everyone(before)} {Before(before)} again.",
             exitCode: interrupted ? ExitCode.Interrupted : ExitCode.Failed);
     }
 
-    public void Dispose() => _linode.Dispose();
+    public void Dispose() => _provider.Dispose();
 
-    private static void RefuseForeignEdits(IReadOnlyList<HostRecord> current, IReadOnlyList<HostRecord> seen, string address)
+    private static SlotAddress Checked(SlotAddress to)
     {
-        var byHost = seen.ToDictionary(record => record.Host);
-        var edits = new List<string>();
-        foreach (var expected in current)
+        if (!IPAddress.TryParse(to.V4, out var v4) || v4.AddressFamily != AddressFamily.InterNetwork)
         {
-            var now = byHost[Normalise(expected.Host)];
-            if (now.RecordId != expected.RecordId)
+            throw new RolloutException($"'{to.V4}' is not an IPv4 address, and an A record takes nothing else.");
+        }
+
+        IPAddress? v6 = null;
+        if (to.V6 is not null && (!IPAddress.TryParse(to.V6, out v6) || v6.AddressFamily != AddressFamily.InterNetworkV6))
+        {
+            throw new RolloutException($"'{to.V6}' is not an IPv6 address, and an AAAA record takes nothing else.");
+        }
+
+        return new SlotAddress(v4.ToString(), v6?.ToString());
+    }
+
+    /// <summary>Says why these records cannot follow to an address; returns where they can.</summary>
+    /// <exception cref="RolloutException">Hosts have AAAA records and the slot has no IPv6 address.</exception>
+    internal static void RefuseStrandedClients(IReadOnlyList<HostRecord> records, SlotAddress to)
+    {
+        var stranded = records.Where(record => record.Type == "AAAA" && to.V6 is null).ToList();
+        if (stranded.Count > 0)
+        {
+            throw new RolloutException(
+                $"{string.Join(", ", stranded.Take(4).Select(record => $"{record.Host} has an AAAA record ({record.Target})"))}"
+                    + $"{(stranded.Count > 4 ? $" and {stranded.Count - 4} more" : string.Empty)}, and the slot at {to} has no IPv6 address: IPv6 clients would stay behind. Nothing was written.",
+                "Give both slots' load balancers an IPv6 address, or remove the AAAA records well before the rollout.");
+        }
+    }
+
+    private static void RefuseForeignEdits(IReadOnlyList<HostRecord> before, IReadOnlyList<HostRecord> seen, SlotAddress to)
+    {
+        var now = seen.ToDictionary(Key);
+        var edits = new List<string>();
+        foreach (var expected in before)
+        {
+            var what = Named(expected);
+            if (!now.Remove(Key(expected), out var found))
             {
-                edits.Add($"{expected.Host} is record {now.RecordId}, not {expected.RecordId}");
+                edits.Add($"{what} is gone");
             }
-            else if (now.Target != expected.Target && now.Target != address)
+            else if (found.Handle != expected.Handle)
             {
-                edits.Add($"{expected.Host} points to {now.Target}, not {expected.Target}");
+                edits.Add($"{what} is record {found.Handle}, not {expected.Handle}");
             }
-            else if (now.TtlSeconds != expected.TtlSeconds)
+            else if (found.Target != expected.Target && found.Target != to.TargetOf(found.Type))
             {
-                edits.Add($"{expected.Host} has a TTL of {now.TtlSeconds} s, not {expected.TtlSeconds} s");
+                edits.Add($"{what} points to {found.Target}, not {expected.Target}");
+            }
+            else if (found.TtlSeconds != expected.TtlSeconds)
+            {
+                edits.Add($"{what} has a TTL of {found.TtlSeconds} s, not {expected.TtlSeconds} s");
             }
         }
 
+        edits.AddRange(now.Values.Select(record => $"{Named(record)} is new"));
         if (edits.Count > 0)
         {
             throw new RolloutException(
@@ -167,23 +196,23 @@ public sealed class DnsZone : IDisposable
     }
 
     private async Task<List<string>> WriteAsync(
-        IReadOnlyList<HostRecord> pending, string address, List<HostRecord> attempted, CancellationToken cancellationToken)
+        IReadOnlyList<RecordChange> changes, SlotAddress to, List<RecordChange> attempted, CancellationToken cancellationToken)
     {
         var failures = new List<string>();
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        var options = new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = stop.Token };
+        var options = new ParallelOptions { MaxDegreeOfParallelism = _provider.AtOnce, CancellationToken = stop.Token };
         try
         {
-            await Parallel.ForEachAsync(pending, options, async (record, token) =>
+            await Parallel.ForEachAsync(_provider.Batches(changes), options, async (batch, token) =>
             {
                 lock (attempted)
                 {
-                    attempted.Add(record);
+                    attempted.AddRange(batch);
                 }
 
                 try
                 {
-                    await _linode.SetTargetAsync(record.ZoneId, record.RecordId, address, token);
+                    await _provider.WriteAsync(batch, token);
                 }
                 catch (Exception exception) when (
                     (!token.IsCancellationRequested || exception is not OperationCanceledException) && exception is not RolloutException { ExitCode: ExitCode.Refused })
@@ -191,7 +220,7 @@ public sealed class DnsZone : IDisposable
                     // Whatever it is, even a fault of our own: the hosts already moved must be moved back.
                     lock (failures)
                     {
-                        failures.Add($"{record.Host} could not be pointed to {address}: {exception.Message.TrimEnd('.')}");
+                        failures.Add($"{Named(batch)} could not be pointed to {(batch.Count == 1 ? batch[0].Target : to)}: {exception.Message.TrimEnd('.')}");
                     }
 
                     await stop.CancelAsync();
@@ -206,14 +235,13 @@ public sealed class DnsZone : IDisposable
         return failures;
     }
 
-    private async Task<List<string>> ReadBackAsync(IReadOnlyList<HostRecord> current, string address, CancellationToken cancellationToken)
+    private async Task<List<string>> ReadBackAsync(IReadOnlyCollection<string> hosts, SlotAddress to, CancellationToken cancellationToken)
     {
         try
         {
-            var seen = await ReadAsync([.. current.Select(record => record.Host)], cancellationToken);
-            return [.. seen
-                .Where(record => record.Target != address)
-                .Select(record => $"{record.Host} reads {record.Target} after {address} was written")];
+            return [.. (await ReadAsync(hosts, cancellationToken))
+                .Where(record => to.V6 is null && record.Type == "AAAA" || record.Target != to.TargetOf(record.Type))
+                .Select(record => $"{Named(record)} reads {record.Target} after {to} was written")];
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
@@ -226,17 +254,17 @@ public sealed class DnsZone : IDisposable
         }
     }
 
-    /// <summary>Moves back what points to <paramref name="address"/>; a third target is somebody else's and stays.</summary>
-    private async Task RestoreAsync(IReadOnlyList<HostRecord> current, List<HostRecord> newestFirst, string address, string cause)
+    /// <summary>Moves back what points to the new address; a third target is somebody else's and stays.</summary>
+    private async Task RestoreAsync(IReadOnlyList<HostRecord> before, List<HostRecord> newestFirst, SlotAddress from, string cause)
     {
         if (newestFirst.Count == 0)
         {
             return;
         }
 
-        _progress.Report($"moving {newestFirst.Count} hosts back");
+        _progress.Report($"moving {newestFirst.Count} record{(newestFirst.Count == 1 ? string.Empty : "s")} back");
         using var bound = new CancellationTokenSource(RestoreTime, _time);
-        Dictionary<long, string>? targets = null;
+        Dictionary<(string Host, string Type), string>? targets = null;
         var trouble = string.Empty;
         try
         {
@@ -258,25 +286,28 @@ public sealed class DnsZone : IDisposable
                     trouble = exception.Message;
                 }
 
-                var todo = newestFirst.Where(record => targets is null || targets.GetValueOrDefault(record.RecordId) == address).ToList();
+                var todo = newestFirst
+                    .Where(record => targets is null || targets.GetValueOrDefault(Key(record)) == from.TargetOf(record.Type))
+                    .Select(record => new RecordChange(record with { Target = from.TargetOf(record.Type) }, record.Target))
+                    .ToList();
                 if (todo.Count == 0)
                 {
                     break;
                 }
 
-                var options = new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = bound.Token };
+                var options = new ParallelOptions { MaxDegreeOfParallelism = _provider.AtOnce, CancellationToken = bound.Token };
                 var troubles = new List<string>();
-                await Parallel.ForEachAsync(todo, options, async (record, token) =>
+                await Parallel.ForEachAsync(_provider.Batches(todo), options, async (batch, token) =>
                 {
                     try
                     {
-                        await _linode.SetTargetAsync(record.ZoneId, record.RecordId, record.Target, token);
+                        await _provider.WriteAsync(batch, token);
                     }
                     catch (RolloutException exception) when (exception.ExitCode != ExitCode.Refused)
                     {
                         lock (troubles)
                         {
-                            troubles.Add($"{record.Host}: {exception.Message.TrimEnd('.')}");
+                            troubles.Add($"{Named(batch)}: {exception.Message.TrimEnd('.')}");
                         }
                     }
                 });
@@ -291,111 +322,93 @@ public sealed class DnsZone : IDisposable
             trouble = trouble.Length > 0 ? trouble : "the time was up";
         }
 
-        var strays = newestFirst.Where(record => targets?.GetValueOrDefault(record.RecordId) != record.Target).ToList();
+        var strays = newestFirst.Where(record => targets?.GetValueOrDefault(Key(record)) != record.Target).ToList();
         if (strays.Count == 0)
         {
-            _progress.Report($"{Everyone(current)} {Before(current)} again");
+            _progress.Report($"{Everyone(before)} {Before(before)} again");
             return;
         }
 
         var where = strays
             .GroupBy(record => targets is null
                 ? "in an unknown place"
-                : targets.TryGetValue(record.RecordId, out var target) ? $"at {target}" : "gone")
-            .Select(group => $"{group.Key}: {string.Join(", ", group.Select(record => $"{record.Host} (before: {record.Target})"))}");
+                : targets.TryGetValue(Key(record), out var target) ? $"at {target}" : "gone")
+            .Select(group => $"{group.Key}: {string.Join(", ", group.Select(record => $"{Named(record)} (before: {record.Target})"))}");
         throw new RolloutException(
             $"{cause}. Moving the hosts back is incomplete{(trouble.Length > 0 ? $" ({trouble.TrimEnd('.')})" : string.Empty)}; "
-                + $"{string.Join("; ", where)}. The other {current.Count - strays.Count} of {current.Count} hosts {Before(current)}.",
-            "Point these hosts by hand in Linode's DNS manager to the address given as before, then run the same command again.",
+                + $"{string.Join("; ", where)}. The other {before.Count - strays.Count} of {before.Count} {(before.All(record => record.Type == "A") ? "hosts" : "records")} {Before(before)}.",
+            $"Point these hosts by hand {_provider.Editor} to the address given as before, then run the same command again.",
             ExitCode.Held);
     }
 
-    private async Task<Dictionary<long, string>> TargetsAsync(IReadOnlyList<HostRecord> records, CancellationToken cancellationToken)
+    private async Task<Dictionary<(string Host, string Type), string>> TargetsAsync(
+        IReadOnlyList<HostRecord> records, CancellationToken cancellationToken)
     {
-        var targets = new Dictionary<long, string>();
-        foreach (var zone in records.Select(record => record.ZoneId).Distinct())
+        var names = await _provider.ReadAsync([.. records.Select(record => record.Host).Distinct()], cancellationToken);
+        return names
+            .SelectMany(name => name.Records.GroupBy(record => (name.Name, record.Type)))
+            .ToDictionary(group => group.Key, group => string.Join(" and ", group.Select(record => Address(record.Target))));
+    }
+
+    private static string? Refusal(NameRecords name)
+    {
+        var problems = name.Records
+            .Where(record => record.Type == "CNAME")
+            .Select(alias => $"is an alias (CNAME) of {alias.Target}")
+            .ToList();
+        foreach (var type in new[] { "A", "AAAA" })
         {
-            foreach (var record in await _linode.RecordsAsync(zone, cancellationToken))
+            var targets = name.Records.Where(record => record.Type == type).Select(record => record.Target).ToList();
+            if (targets.Count > 1)
             {
-                targets[record.Id] = Address(record.Target ?? string.Empty);
+                problems.Add($"has {targets.Count} {type} records ({string.Join(", ", targets)}): a round robin cannot be flipped");
+            }
+            else if (targets is [var target] && !IPAddress.TryParse(target, out _))
+            {
+                problems.Add($"has the target '{target}', which is not an address");
+            }
+            else if (type == "A" && targets.Count == 0 && problems.Count == 0)
+            {
+                problems.Add(name.Wildcard is { } wildcard ? $"has no A record of its own, only the wildcard {wildcard}" : "has no A record");
             }
         }
 
-        return targets;
+        return problems.Count == 0 ? null : $"{name.Name} {string.Join(" and ", problems)}";
     }
 
-    private static LinodeDomain? ZoneOf(string host, IReadOnlyList<LinodeDomain> domains) =>
-        domains
-            .Where(domain => host == Normalise(domain.Domain) || host.EndsWith("." + Normalise(domain.Domain), StringComparison.Ordinal))
-            .MaxBy(domain => domain.Domain.Length);
-
-    private static string? Refusal(LinodeDomain zone) => zone switch
+    private static string? RefusalOfAlias(NameRecords name, string alias) => name.Records switch
     {
-        { Type: "slave" } => $"zone {zone.Domain} is a slave zone: its records are edited at its master, not at Linode",
-        { Status: not "active" } => $"zone {zone.Domain} has the status {zone.Status}: only an active zone is served",
-        _ => null,
+        [{ Type: "CNAME", Target: var target }] when target == alias => null,
+        [] => $"{name.Name} has no record, and should be an alias (CNAME) of {alias}",
+        var records => $"{name.Name} has {string.Join(" and ", records.Select(record => $"{record.Type} {record.Target}"))}, and should be an alias (CNAME) of {alias}",
     };
 
-    private static string? Refusal(string host, List<LinodeRecord> here, ILookup<string, LinodeRecord> zone)
-    {
-        var addresses = here.Where(record => record.Type == "A").Select(record => record.Target).ToList();
-        var problems = new List<string>();
-        foreach (var alias in here.Where(record => record.Type == "CNAME"))
-        {
-            problems.Add($"is an alias (CNAME) of {alias.Target}");
-        }
+    private static (string Host, string Type) Key(HostRecord record) => (record.Host, record.Type);
 
-        if (here.Any(record => record.Type == "AAAA"))
-        {
-            problems.Add($"has an AAAA record ({Listed(here.Where(record => record.Type == "AAAA").Select(record => record.Target!))}): "
-                + "IPv6 clients would stay behind");
-        }
+    private static string Named(HostRecord record) => record.Type == "AAAA" ? $"the AAAA record of {record.Host}" : record.Host;
 
-        if (addresses.Count > 1)
-        {
-            problems.Add($"has {addresses.Count} A records ({Listed(addresses!)}): a round robin cannot be flipped");
-        }
-        else if (addresses.Count == 0 && problems.Count == 0)
-        {
-            var parent = host[(host.IndexOf('.', StringComparison.Ordinal) + 1)..];
-            problems.Add(zone[$"*.{parent}"].Any() ? $"has no A record of its own, only the wildcard *.{parent}" : "has no A record");
-        }
-        else if (addresses is [var target] && !IPAddress.TryParse(target, out _))
-        {
-            problems.Add($"has the target '{target}', which is not an address");
-        }
-
-        return problems.Count == 0 ? null : $"{host} {string.Join(" and ", problems)}";
-    }
-
-    private static int EffectiveTtl(LinodeRecord record, LinodeDomain zone) => (record.TtlSec, zone.TtlSec) switch
-    {
-        ( > 0 and var own, _) => own,
-        (_, > 0 and var common) => common,
-        _ => LinodeDefaultTtl,
-    };
+    private static string Named(IReadOnlyList<RecordChange> batch) => batch.Count == 1
+        ? Named(batch[0].Record)
+        : $"{batch.Select(change => change.Record.Host).Distinct().Count()} hosts ({string.Join(", ", batch.Take(3).Select(change => Named(change.Record)))}{(batch.Count > 3 ? ", …" : string.Empty)})";
 
     private static string Normalise(string name) => name.Trim().TrimEnd('.').ToLowerInvariant();
 
-    private static string FullName(string? name, string zone)
-    {
-        var normal = Normalise(name ?? string.Empty);
-        return normal is "" or "@" ? zone
-            : normal == zone || normal.EndsWith("." + zone, StringComparison.Ordinal) ? normal
-            : $"{normal}.{zone}";
-    }
-
     private static string Address(string target) => IPAddress.TryParse(target, out var address) ? address.ToString() : target;
 
-    private static string Listed(IEnumerable<string> names) => string.Join(", ", names) is { Length: > 0 } list ? list : "none";
-
-    private static string Everyone(IReadOnlyList<HostRecord> current) => current.Count == 1 ? "The one host" : $"All {current.Count} hosts";
-
-    private static string Before(IReadOnlyList<HostRecord> current)
+    private static string Hosts(IReadOnlyList<HostRecord> records)
     {
-        var verb = current.Count == 1 ? "points" : "point";
-        return current.Select(record => record.Target).Distinct().ToList() is [var one]
+        var hosts = records.Select(record => record.Host).Distinct().ToList();
+        return hosts.Count == 1 ? hosts[0] : $"{hosts.Count} hosts";
+    }
+
+    private static string Everyone(IReadOnlyList<HostRecord> records) => Hosts(records) is var hosts && hosts.Contains(' ', StringComparison.Ordinal) ? $"All {hosts}" : hosts;
+
+    private static string Before(IReadOnlyList<HostRecord> records)
+    {
+        var isOne = records.Select(record => record.Host).Distinct().Count() == 1;
+        var verb = isOne ? "points" : "point";
+        return records.Select(record => record.Target).Distinct().ToList() is [var one]
             ? $"{verb} to {one}"
-            : $"{verb} where they did before";
+            : $"{verb} where {(isOne ? "it" : "they")} did before";
     }
 }

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
@@ -15,11 +16,13 @@ internal sealed record LinodeDomain(long Id, string Domain, string Type, string 
 internal sealed record LinodeRecord(long Id, string Type, string? Name, string? Target, int? TtlSec);
 
 /// <summary>
-/// The calls of the Linode API v4 that a flip needs, with Linode's own rules about what to ask again: 408, 429, "Linode busy.",
-/// the HTML pages of its front proxy, and 503 outside maintenance.
+/// Linode's DNS manager as a provider (Linode API v4, "Domains"), with Linode's own rules about what to ask again: 408, 429,
+/// "Linode busy.", the HTML pages of its front proxy, and 503 outside maintenance.
 /// </summary>
-internal sealed class LinodeDomains : IDisposable
+internal sealed class LinodeDomains : IDnsProvider
 {
+    private const int DefaultTtl = 86400;
+    private static readonly string[] Types = ["A", "AAAA", "CNAME"];
     private const int PageSize = 500;
     private const int Tries = 8;
     private static readonly TimeSpan AnswerTime = TimeSpan.FromSeconds(20);
@@ -35,14 +38,22 @@ internal sealed class LinodeDomains : IDisposable
     private readonly TimeProvider _time;
     private readonly HttpClient _http;
     private readonly ResiliencePipeline<Reply> _retry;
+    private readonly IProgress<string> _progress;
+    private readonly ConcurrentDictionary<string, LinodeDomain> _zones = new();
+    private readonly ConcurrentDictionary<bool, DateTimeOffset> _resumes = new();
 
-    /// <param name="fence">Asked before each write.</param>
+    /// <param name="api">Base of the API with its version, as in <c>https://api.linode.com/v4</c>.</param>
+    /// <param name="token">Scope <c>domains:read_only</c> to read, <c>domains:read_write</c> to write.</param>
+    /// <param name="fence">Asked before each write: a run that lost the lock neither goes on with a flip nor takes it back.</param>
+    /// <param name="time">Times the pauses between tries.</param>
+    /// <param name="progress">Told each repeated request.</param>
     public LinodeDomains(Uri api, Secret token, Fence fence, TimeProvider time, IProgress<string> progress)
     {
         _api = api.AbsoluteUri.TrimEnd('/');
         _token = token;
         _fence = fence;
         _time = time;
+        _progress = progress;
         _http = new HttpClient(new SocketsHttpHandler
         {
             // A redirect would carry the token, or lose it, somewhere we did not choose.
@@ -73,11 +84,120 @@ internal sealed class LinodeDomains : IDisposable
             .Build();
     }
 
-    public Task<IReadOnlyList<LinodeDomain>> DomainsAsync(CancellationToken cancellationToken) =>
-        ListAsync<LinodeDomain>("/domains", domain => domain.Id, cancellationToken);
+    /// <summary>A few: Linode edits a zone one record at a time, and answers "Linode busy." to who presses.</summary>
+    public int AtOnce => 4;
 
-    public Task<IReadOnlyList<LinodeRecord>> RecordsAsync(long zoneId, CancellationToken cancellationToken) =>
-        ListAsync<LinodeRecord>($"/domains/{zoneId}/records", record => record.Id, cancellationToken);
+    public string Editor => "in Linode's DNS manager";
+
+    public async Task<IReadOnlyList<NameRecords>> ReadAsync(IReadOnlyCollection<string> names, CancellationToken cancellationToken)
+    {
+        await FindZonesAsync(names, cancellationToken);
+        var contents = new Dictionary<long, ILookup<string, LinodeRecord>>();
+        foreach (var zone in names.Select(ZoneOf).OfType<LinodeDomain>().DistinctBy(zone => zone.Id).Where(zone => Refusal(zone) is null))
+        {
+            var domain = Normalise(zone.Domain);
+            contents[zone.Id] = (await RecordsAsync(zone.Id, cancellationToken)).ToLookup(record => FullName(record.Name, domain));
+        }
+
+        // Only what is wrong is worth the call that lists what would have been right.
+        var known = names.All(name => ZoneOf(name) is not null)
+            ? string.Empty
+            : string.Join(", ", (await DomainsAsync(null, cancellationToken)).Select(zone => zone.Domain)) is { Length: > 0 } list ? list : "none";
+        return [.. names.Select(name => ZoneOf(name) switch
+        {
+            null => new NameRecords(name, [], $"{name}: no zone of this Linode account contains it (zones: {known})"),
+            var zone when Refusal(zone) is { } refusal => new NameRecords(name, [], refusal),
+            var zone => Describe(name, zone, contents[zone.Id]),
+        })];
+    }
+
+    public IReadOnlyList<IReadOnlyList<RecordChange>> Batches(IReadOnlyList<RecordChange> changes) =>
+        [.. changes.Select(change => new[] { change })];
+
+    public Task WriteAsync(IReadOnlyList<RecordChange> batch, CancellationToken cancellationToken) =>
+        SetTargetAsync(batch.Single().Record.Handle, batch.Single().Target, cancellationToken);
+
+    public void Dispose() => _http.Dispose();
+
+    // Zones do not change while a rollout runs; whether one is still served, the name servers tell.
+    private async Task FindZonesAsync(IReadOnlyCollection<string> names, CancellationToken cancellationToken)
+    {
+        var unknown = names.Where(name => ZoneOf(name) is null).ToList();
+        if (unknown.Count == 0)
+        {
+            return;
+        }
+
+        var suffixes = unknown.SelectMany(SuffixesOf).Distinct().Select(suffix => new Dictionary<string, string> { ["domain"] = suffix });
+        foreach (var zone in await DomainsAsync(Or(suffixes), cancellationToken))
+        {
+            _zones[Normalise(zone.Domain)] = zone;
+        }
+    }
+
+    // The zone with the longest name has the record.
+    private LinodeDomain? ZoneOf(string name) =>
+        SuffixesOf(name).Select(suffix => _zones.GetValueOrDefault(suffix)).FirstOrDefault(zone => zone is not null);
+
+    private static IEnumerable<string> SuffixesOf(string name)
+    {
+        for (var rest = name; ; rest = rest[(rest.IndexOf('.', StringComparison.Ordinal) + 1)..])
+        {
+            yield return rest;
+            if (!rest.Contains('.', StringComparison.Ordinal))
+            {
+                yield break;
+            }
+        }
+    }
+
+    private static string? Refusal(LinodeDomain zone) => zone switch
+    {
+        { Type: "slave" } => $"zone {zone.Domain} is a slave zone: its records are edited at its master, not at Linode",
+        { Status: not "active" } => $"zone {zone.Domain} has the status {zone.Status}: only an active zone is served",
+        _ => null,
+    };
+
+    private static NameRecords Describe(string name, LinodeDomain zone, ILookup<string, LinodeRecord> contents)
+    {
+        var records = contents[name].Select(record => new ZoneRecord(
+            record.Type,
+            record.Type == "CNAME" ? Normalise(record.Target ?? string.Empty) : record.Target ?? string.Empty,
+            EffectiveTtl(record, zone),
+            $"{zone.Id}/records/{record.Id}")).ToList();
+        var wildcard = $"*.{name[(name.IndexOf('.', StringComparison.Ordinal) + 1)..]}";
+        return new NameRecords(name, records, Wildcard: contents[wildcard].Any() ? wildcard : null);
+    }
+
+    private static int EffectiveTtl(LinodeRecord record, LinodeDomain zone) => (record.TtlSec, zone.TtlSec) switch
+    {
+        ( > 0 and var own, _) => own,
+        (_, > 0 and var common) => common,
+        _ => DefaultTtl,
+    };
+
+    private static string Normalise(string name) => name.Trim().TrimEnd('.').ToLowerInvariant();
+
+    private static string FullName(string? name, string zone)
+    {
+        var normal = Normalise(name ?? string.Empty);
+        return normal is "" or "@" ? zone
+            : normal == zone || normal.EndsWith("." + zone, StringComparison.Ordinal) ? normal
+            : $"{normal}.{zone}";
+    }
+
+    private Task<IReadOnlyList<LinodeDomain>> DomainsAsync(string? filter, CancellationToken cancellationToken) =>
+        ListAsync<LinodeDomain>("/domains", filter, domain => domain.Id, cancellationToken);
+
+    private Task<IReadOnlyList<LinodeRecord>> RecordsAsync(long zoneId, CancellationToken cancellationToken) =>
+        ListAsync<LinodeRecord>(
+            $"/domains/{zoneId}/records",
+            Or(Types.Select(type => new Dictionary<string, string> { ["type"] = type })),
+            record => record.Id,
+            cancellationToken);
+
+    private static string Or(IEnumerable<Dictionary<string, string>> alternatives) =>
+        JsonSerializer.Serialize(new Dictionary<string, object> { ["+or"] = alternatives });
 
     /// <summary>
     /// Writes the record's target, and nothing else of it. A write under way is not cut off by cancellation, only by its time limit:
@@ -86,18 +206,19 @@ internal sealed class LinodeDomains : IDisposable
     /// <exception cref="RolloutException">
     /// Linode refused, or gave no definite answer in all tries; exit code 5: the fence refused, and nothing was written.
     /// </exception>
-    public async Task SetTargetAsync(long zoneId, long recordId, string target, CancellationToken cancellationToken)
+    private async Task SetTargetAsync(string handle, string target, CancellationToken cancellationToken)
     {
-        var path = $"/domains/{zoneId}/records/{recordId}";
+        var path = $"/domains/{handle}";
         var doubtful = false;
         var reply = await _retry.ExecuteAsync(
             async token =>
             {
                 token.ThrowIfCancellationRequested();
+                await HonourLimitAsync(isList: false, token);
                 if (doubtful)
                 {
                     var read = await AttemptAsync(HttpMethod.Get, path, null, token);
-                    if (read.Problem is not null || Record(read).Target == target)
+                    if (read.Problem is not null || IsTarget(Record(read), target))
                     {
                         return read;
                     }
@@ -109,16 +230,18 @@ internal sealed class LinodeDomains : IDisposable
                 return write;
             },
             cancellationToken);
-        var written = Record(Accept(reply)).Target;
-        if (written != target)
+        var written = Record(Accept(reply));
+        if (!IsTarget(written, target))
         {
-            throw new RolloutException($"Linode accepted the target {target} but says {written ?? "nothing"}");
+            throw new RolloutException($"Linode accepted the target {target} but says {written.Target ?? "nothing"}");
         }
     }
 
-    public void Dispose() => _http.Dispose();
+    // An IPv6 address has many spellings.
+    private static bool IsTarget(LinodeRecord record, string target) =>
+        record.Target == target || (IPAddress.TryParse(record.Target, out var said) && IPAddress.TryParse(target, out var wanted) && said.Equals(wanted));
 
-    private async Task<IReadOnlyList<T>> ListAsync<T>(string path, Func<T, long> id, CancellationToken cancellationToken)
+    private async Task<IReadOnlyList<T>> ListAsync<T>(string path, string? filter, Func<T, long> id, CancellationToken cancellationToken)
     {
         const int rounds = 3;
         for (var round = 0; round < rounds; round++)
@@ -131,7 +254,12 @@ internal sealed class LinodeDomains : IDisposable
             {
                 var where = $"{path}?page={page}&page_size={PageSize}";
                 var reply = Accept(await _retry.ExecuteAsync(
-                    async token => await AttemptAsync(HttpMethod.Get, where, null, token), cancellationToken));
+                    async token =>
+                    {
+                        await HonourLimitAsync(isList: true, token);
+                        return await AttemptAsync(HttpMethod.Get, where, null, token, filter);
+                    },
+                    cancellationToken));
                 var answer = Deserialize<Listing<T>>(reply);
                 foreach (var item in answer.Data)
                 {
@@ -153,11 +281,17 @@ internal sealed class LinodeDomains : IDisposable
         throw new RolloutException($"The list {path} of the Linode API changed while it was read, {rounds} times in a row.");
     }
 
-    private async Task<Reply> AttemptAsync(HttpMethod method, string path, object? body, CancellationToken cancellationToken)
+    private async Task<Reply> AttemptAsync(HttpMethod method, string path, object? body, CancellationToken cancellationToken, string? filter = null)
     {
+        var isList = path.Contains('?', StringComparison.Ordinal);
         using var request = new HttpRequestMessage(method, _api + path);
         request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", _token.Reveal());
         request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue("application/json"));
+        if (filter is not null)
+        {
+            request.Headers.Add("X-Filter", filter);
+        }
+
         if (body is not null)
         {
             request.Content = JsonContent.Create(body);
@@ -167,6 +301,7 @@ internal sealed class LinodeDomains : IDisposable
         {
             using var response = await _http.SendAsync(request, cancellationToken);
             var text = await response.Content.ReadAsStringAsync(cancellationToken);
+            NoteLimit(response, isList);
             return Judge(response, text);
         }
         catch (HttpRequestException exception)
@@ -178,6 +313,28 @@ internal sealed class LinodeDomains : IDisposable
         {
             var problem = $"The Linode API at {_api} gave no answer within {AnswerTime.TotalSeconds:0} s";
             return new Reply(problem) { Again = true, Doubtful = true };
+        }
+    }
+
+    // The allowance is counted by class: lists, and everything else (Linode API v4, "Rate limits").
+    private async Task HonourLimitAsync(bool isList, CancellationToken cancellationToken)
+    {
+        var wait = _resumes.TryGetValue(isList, out var resume) ? resume - _time.GetUtcNow() : TimeSpan.Zero;
+        if (wait > TimeSpan.Zero)
+        {
+            _progress.Report($"Linode's rate limit is used up; going on in {wait.TotalSeconds:0.#} s");
+            await Task.Delay(wait, _time, cancellationToken);
+        }
+    }
+
+    // Whoever is told to wait, or that this call was the last one allowed, holds back the calls beside it too.
+    private void NoteLimit(HttpResponseMessage response, bool isList)
+    {
+        var isUsedUp = response.Headers.TryGetValues("X-RateLimit-Remaining", out var values) && values.First() == "0";
+        var wait = response.StatusCode == HttpStatusCode.TooManyRequests ? AskedToWait(response) : isUsedUp ? UntilReset(response) : null;
+        if (wait is { } pause && pause <= LongestWait)
+        {
+            _resumes[isList] = _time.GetUtcNow() + pause;
         }
     }
 
@@ -226,23 +383,20 @@ internal sealed class LinodeDomains : IDisposable
 
     private TimeSpan? AskedToWait(HttpResponseMessage response)
     {
-        var now = _time.GetUtcNow();
         TimeSpan? wait = response.Headers.RetryAfter switch
         {
             { Delta: { } delta } => delta,
-            { Date: { } date } => date - now,
-            _ => null,
+            { Date: { } date } => date - _time.GetUtcNow(),
+            _ => response.StatusCode == HttpStatusCode.TooManyRequests ? UntilReset(response) : null,
         };
-        if (wait is null
-            && response.StatusCode == HttpStatusCode.TooManyRequests
-            && response.Headers.TryGetValues("X-RateLimit-Reset", out var values)
-            && long.TryParse(values.First(), NumberStyles.None, CultureInfo.InvariantCulture, out var seconds))
-        {
-            wait = DateTimeOffset.FromUnixTimeSeconds(seconds) - now;
-        }
-
         return wait < TimeSpan.Zero ? TimeSpan.Zero : wait;
     }
+
+    private TimeSpan? UntilReset(HttpResponseMessage response) =>
+        response.Headers.TryGetValues("X-RateLimit-Reset", out var values)
+            && long.TryParse(values.First(), NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)
+            ? DateTimeOffset.FromUnixTimeSeconds(seconds) - _time.GetUtcNow()
+            : null;
 
     private static Reply Accept(Reply reply)
     {

@@ -17,22 +17,34 @@ namespace Rollout.Traffic;
 /// </param>
 /// <param name="time">Times the pauses between rounds.</param>
 /// <param name="progress">Told every two seconds of a wait who answers what.</param>
+/// <param name="alias">The one name that all hosts are CNAMEs of; null: each host has records of its own.</param>
 /// <param name="resolver">Where names of servers and NS records are looked up; null is the machine's own resolver.</param>
-public sealed class NameServers(IReadOnlyList<string> servers, TimeProvider time, IProgress<string> progress, IPEndPoint? resolver = null)
+public sealed class NameServers(
+    IReadOnlyList<string> servers, TimeProvider time, IProgress<string> progress, string? alias = null, IPEndPoint? resolver = null)
 {
     private const int AtOnce = 16;
     private const int QuickRounds = 20;
     private static readonly TimeSpan QuickPause = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan FurtherPause = TimeSpan.FromMilliseconds(1750);
 
-    /// <summary>Waits until every server answers every host with exactly this address, over UDP and TCP.</summary>
+    private readonly string? _alias = alias?.Trim().TrimEnd('.').ToLowerInvariant();
+
+    /// <summary>
+    /// Waits until every server answers every host with exactly this address, over UDP and TCP. Where a host is an alias into another
+    /// zone, its servers need only say so, and that zone's servers are asked for the address.
+    /// </summary>
+    /// <param name="hosts">The production hosts.</param>
+    /// <param name="address">What is to be answered; AAAA records are asked for only where it has an IPv6 address.</param>
+    /// <param name="timeout">For how long.</param>
+    /// <param name="cancellationToken">Stops the wait.</param>
     /// <exception cref="RolloutException">
     /// The time is up, and the message says which server answers what; or no server could be found.
     /// </exception>
     public async Task WaitUntilAllAnswerAsync(
-        IReadOnlyCollection<string> hosts, string address, TimeSpan timeout, CancellationToken cancellationToken)
+        IReadOnlyCollection<string> hosts, SlotAddress address, TimeSpan timeout, CancellationToken cancellationToken)
     {
-        var everything = await QuestionsAsync(hosts, cancellationToken);
+        var v4 = await QuestionsAsync(hosts, cancellationToken);
+        IReadOnlyList<Question> everything = address.V6 is null ? v4 : [.. v4, .. v4.Select(question => question with { Type = QueryType.AAAA })];
         var pending = everything;
         var rounds = 0;
         await Waiting.UntilAsync(
@@ -85,7 +97,7 @@ public sealed class NameServers(IReadOnlyList<string> servers, TimeProvider time
 
     private async Task<IReadOnlyList<Question>> QuestionsAsync(IReadOnlyCollection<string> hosts, CancellationToken cancellationToken)
     {
-        var names = hosts.Select(host => host.Trim().TrimEnd('.').ToLowerInvariant()).Distinct().ToList();
+        var names = hosts.Select(host => host.Trim().TrimEnd('.').ToLowerInvariant()).Concat(_alias is null ? [] : [_alias]).Distinct().ToList();
         var known = new Dictionary<string, IReadOnlyList<Authority>>();
         var questions = new List<Question>();
         foreach (var host in names)
@@ -93,7 +105,7 @@ public sealed class NameServers(IReadOnlyList<string> servers, TimeProvider time
             var authorities = servers.Count > 0
                 ? await RememberAsync(string.Empty, () => ResolveAsync(servers, cancellationToken))
                 : await DiscoverAsync(host);
-            questions.AddRange(authorities.Select(authority => new Question(authority, host, Tcp: false)));
+            questions.AddRange(authorities.Select(authority => new Question(authority, host, QueryType.A, Tcp: false)));
         }
 
         return questions;
@@ -233,14 +245,16 @@ public sealed class NameServers(IReadOnlyList<string> servers, TimeProvider time
         try
         {
             var client = question.Tcp ? question.Authority.Tcp : question.Authority.Udp;
-            var reply = await client.QueryAsync(question.Host, QueryType.A, QueryClass.IN, cancellationToken);
-            var addresses = reply.Answers.ARecords().Select(record => record.Address.ToString()).ToList();
+            var reply = await client.QueryAsync(question.Host, question.Type, QueryClass.IN, cancellationToken);
+            var addresses = reply.Answers.OfType<AddressRecord>().Select(record => record.Address.ToString()).ToList();
             if (reply.Header.ResponseCode != DnsHeaderResponseCode.NoError)
             {
                 return new Answer(question, true, false, Words(reply.Header.ResponseCode));
             }
 
-            var words = addresses.Count == 0 ? "no address" : string.Join(" and ", addresses);
+            var words = addresses.Count > 0 ? string.Join(" and ", addresses)
+                : reply.Answers.CnameRecords().LastOrDefault() is { } leads ? $"an alias of {Plain(leads.CanonicalName)}"
+                : "no address";
             return reply.Header.HasAuthorityAnswer
                 ? new Answer(question, true, true, words)
                 : new Answer(question, true, false, $"{words}, but without authority");
@@ -260,8 +274,11 @@ public sealed class NameServers(IReadOnlyList<string> servers, TimeProvider time
         _ => $"error {code}",
     };
 
-    private static List<Answer> Wrong(IReadOnlyList<Answer> answers, string address) =>
-        [.. answers.Where(answer => !answer.Authoritative || answer.Words != address)];
+    // A host without an AAAA record leaves no client behind; one with another address does.
+    private List<Answer> Wrong(IReadOnlyList<Answer> answers, SlotAddress address) =>
+        [.. answers.Where(answer => !answer.Authoritative || !(answer.Words == address.TargetOf(answer.Question.Type.ToString())
+            || (_alias is not null && answer.Question.Host != _alias && answer.Words == $"an alias of {_alias}")
+            || (answer.Question.Type == QueryType.AAAA && answer.Words == "no address")))];
 
     private static string Describe(IReadOnlyList<Answer> wrong)
     {
@@ -279,7 +296,7 @@ public sealed class NameServers(IReadOnlyList<string> servers, TimeProvider time
 
     private static string Plain(DnsString name) => name.Value.TrimEnd('.').ToLowerInvariant();
 
-    private sealed record Question(Authority Authority, string Host, bool Tcp);
+    private sealed record Question(Authority Authority, string Host, QueryType Type, bool Tcp);
 
     /// <param name="Question">What was asked of whom.</param>
     /// <param name="Replied">A DNS message came back.</param>

@@ -117,6 +117,17 @@ public sealed class RolloutSettingsTests
     }
 
     [Test]
+    public void What_only_another_DNS_provider_needs_is_not_asked_for()
+    {
+        var linode = Refused(new() { ["environment"] = "production" });
+        var update = Refused(new() { ["environment"] = "production", ["dns-provider"] = "rfc2136" });
+        Assert.That(linode.Message, Does.Contain("Secrets.LinodeToken (").And.Not.Contain("Dns.UpdateServer").And.Not.Contain("Secrets.DnsUpdateKey"));
+        Assert.That(update.Message, Does.Not.Contain("Secrets.LinodeToken ("));
+        Assert.That(update.Message, Does.Contain("Dns.UpdateServer (").And.Contain("Dns.UpdateKeyName (").And.Contain("set ROLLOUT_SECRETS_DNS_UPDATE_KEY or ROLLOUT_SECRETS_DNS_UPDATE_KEY_FILE"));
+        Assert.That(Refused(new() { ["dns-provider"] = "rfc2136" }).Message, Does.Contain("Dns.UpdateServer ("), "in embedded too: its world has no server that takes updates");
+    }
+
+    [Test]
     public void A_broken_configuration_file_is_named()
     {
         File.WriteAllText(Path.Combine(_root, "cake.config"), "[Dns\nTimeout\n");

@@ -26,7 +26,7 @@ public sealed class DnsZoneTests
     {
         _linode = await LinodeDouble.StartAsync();
         _linode.AddZone(ZoneId, "aether.example.com", ttl: 600);
-        _zone = new DnsZone(_linode.Api, new Secret(LinodeDouble.Token), Fences.Open, _time, _progress);
+        _zone = ZoneOf(_linode.Api, LinodeDouble.Token);
     }
 
     [TearDown]
@@ -46,8 +46,8 @@ public sealed class DnsZoneTests
 
         var before = await _zone.ReadAsync(Hosts, default);
         var writes = 0;
-        using var zone = new DnsZone(_linode.Api, new Secret(LinodeDouble.Token), ct => Interlocked.Increment(ref writes) > 1 ? Fences.Closed(ct) : Fences.Open(ct), _time, _progress);
-        Assert.That(() => zone.PointAsync(before, Green, default), Throws.TypeOf<RolloutException>().With.Property("ExitCode").EqualTo(ExitCode.Refused));
+        using var zone = ZoneOf(_linode.Api, LinodeDouble.Token, ct => Interlocked.Increment(ref writes) > 1 ? Fences.Closed(ct) : Fences.Open(ct));
+        Assert.That(() => PointAsync(before, zone: zone), Throws.TypeOf<RolloutException>().With.Property("ExitCode").EqualTo(ExitCode.Refused));
         var after = await _zone.ReadAsync(Hosts, default);
         Assert.That(after.Count(r => r.Target == Green), Is.EqualTo(1), "what stands now belongs to the run that has the lock");
     }
@@ -64,8 +64,8 @@ public sealed class DnsZoneTests
 
         Assert.That(records, Is.EqualTo(new[]
         {
-            new HostRecord("oms.aether.example.com", ZoneId, own, "A", Blue, 300),
-            new HostRecord("oms.staging.aether.example.com", 2, other, "A", "192.0.2.9", 120),
+            new HostRecord("oms.aether.example.com", "A", Blue, 300, $"{ZoneId}/records/{own}"),
+            new HostRecord("oms.staging.aether.example.com", "A", "192.0.2.9", 120, $"{2}/records/{other}"),
         }));
     }
 
@@ -95,7 +95,7 @@ public sealed class DnsZoneTests
             if (!added && call.Path.Contains("/records?page=2", StringComparison.Ordinal))
             {
                 added = true;
-                _linode.AddRecord(ZoneId, "TXT", "note", "hello");
+                _linode.AddRecord(ZoneId, "A", "added", Blue);
             }
         };
 
@@ -140,6 +140,7 @@ public sealed class DnsZoneTests
         _linode.AddRecord(ZoneId, "A", "two", Green);
         _linode.AddRecord(ZoneId, "A", "six", Blue);
         _linode.AddRecord(ZoneId, "AAAA", "six", "2001:db8::1");
+        _linode.AddRecord(ZoneId, "AAAA", "six", "2001:db8::2");
         _linode.AddRecord(ZoneId, "CNAME", "alias", "live.aether.example.com");
         _linode.AddRecord(ZoneId, "A", "*.deep", Blue);
 
@@ -157,7 +158,7 @@ public sealed class DnsZoneTests
             + "zone slave.example.com is a slave zone: its records are edited at its master, not at Linode; "
             + "zone off.example.com has the status disabled: only an active zone is served; "
             + "two.aether.example.com has 2 A records (127.20.0.10, 127.20.0.20): a round robin cannot be flipped; "
-            + "six.aether.example.com has an AAAA record (2001:db8::1): IPv6 clients would stay behind; "
+            + "six.aether.example.com has 2 AAAA records (2001:db8::1, 2001:db8::2): a round robin cannot be flipped; "
             + "alias.aether.example.com is an alias (CNAME) of live.aether.example.com; "
             + "gone.aether.example.com has no A record; "
             + "wild.deep.aether.example.com has no A record of its own, only the wildcard *.deep.aether.example.com."));
@@ -169,7 +170,7 @@ public sealed class DnsZoneTests
     {
         var current = await Serve18AndReadAsync();
 
-        await _zone.PointAsync(current, Green, default);
+        await PointAsync(current);
 
         Assert.That(_linode.Targets(), Is.All.EqualTo(Green));
         Assert.That(_linode.Writes.Select(call => call.Body), Is.All.EqualTo($$"""{"target":"{{Green}}"}"""));
@@ -180,10 +181,10 @@ public sealed class DnsZoneTests
     public async Task Point_does_not_write_records_that_are_right_already()
     {
         var current = await Serve18AndReadAsync();
-        _linode.SetTarget(current[4].RecordId, Green);
+        _linode.SetTarget(IdOf(current[4]), Green);
 
-        await _zone.PointAsync(current, Green, default);
-        await _zone.PointAsync(current, Green, default);
+        await PointAsync(current);
+        await PointAsync(current);
 
         Assert.That(_linode.Targets(), Is.All.EqualTo(Green));
         Assert.That(_linode.Writes.Count(), Is.EqualTo(17), "one was right before, and all were right the second time");
@@ -195,7 +196,7 @@ public sealed class DnsZoneTests
         var current = await Serve18AndReadAsync();
         _linode.Misbehave = call => call.Number == failing ? Reaction.Error(400, "Must be a valid IPv4 address") : null;
 
-        var failure = (await Assert.ThrowsAsync<RolloutException>(() => _zone.PointAsync(current, Green, default)))!;
+        var failure = (await Assert.ThrowsAsync<RolloutException>(() => PointAsync(current)))!;
 
         var host = HostOf(_linode.Writes.Single(call => call.Number == failing).RecordId, current);
         Assert.That(_linode.Targets(), Is.All.EqualTo(Blue));
@@ -211,12 +212,12 @@ public sealed class DnsZoneTests
         var current = await Serve18AndReadAsync();
         foreach (var record in current.Take(6))
         {
-            _linode.SetTarget(record.RecordId, Green);
+            _linode.SetTarget(IdOf(record), Green);
         }
 
         _linode.Misbehave = call => call.Number == 9 ? Reaction.Error(403, "no scope") : null;
 
-        var failure = (await Assert.ThrowsAsync<RolloutException>(() => _zone.PointAsync(current, Green, default)))!;
+        var failure = (await Assert.ThrowsAsync<RolloutException>(() => PointAsync(current)))!;
 
         Assert.That(failure.Message, Does.EndWith($"All 18 hosts point to {Blue} again."));
         Assert.That(_linode.Targets(), Is.All.EqualTo(Blue));
@@ -226,10 +227,10 @@ public sealed class DnsZoneTests
     public async Task Point_refuses_before_writing_when_somebody_else_edited_the_zone()
     {
         var current = await Serve18AndReadAsync();
-        _linode.SetTarget(current[3].RecordId, "192.0.2.77");
+        _linode.SetTarget(IdOf(current[3]), "192.0.2.77");
         var stale = current.Select((record, i) => i == 5 ? record with { TtlSeconds = 3600 } : record).ToList();
 
-        var refusal = (await Assert.ThrowsAsync<RolloutException>(() => _zone.PointAsync(stale, Green, default)))!;
+        var refusal = (await Assert.ThrowsAsync<RolloutException>(() => PointAsync(stale)))!;
 
         Assert.That(refusal.Message, Is.EqualTo(
             "Somebody else changed the DNS zone since it was read: advisor.aether.example.com points to 192.0.2.77, not 127.20.0.10; "
@@ -245,11 +246,11 @@ public sealed class DnsZoneTests
         {
             if (call.Number == 18)
             {
-                _linode.SetTarget(current[0].RecordId, "192.0.2.77");
+                _linode.SetTarget(IdOf(current[0]), "192.0.2.77");
             }
         };
 
-        var failure = (await Assert.ThrowsAsync<RolloutException>(() => _zone.PointAsync(current, Green, default)))!;
+        var failure = (await Assert.ThrowsAsync<RolloutException>(() => PointAsync(current)))!;
 
         Assert.That(failure.ExitCode, Is.EqualTo(ExitCode.Held));
         Assert.That(failure.Message, Does.Contain("auth.aether.example.com reads 192.0.2.77 after 127.20.0.20 was written"));
@@ -278,7 +279,7 @@ public sealed class DnsZoneTests
         var current = await Serve18AndReadAsync();
         _linode.Misbehave = call => call.Number is 5 or 6 ? trouble : null;
 
-        await _zone.PointAsync(current, Green, default);
+        await PointAsync(current);
 
         Assert.That(_linode.Targets(), Is.All.EqualTo(Green));
         Assert.That(_linode.Writes.Count(), Is.EqualTo(20), "18 writes and two of them again");
@@ -298,7 +299,7 @@ public sealed class DnsZoneTests
             ? Reaction.Error(429, "Too many requests").WithHeader("X-RateLimit-Reset", $"{reset}")
             : null;
 
-        await _zone.PointAsync(current, Green, default);
+        await PointAsync(current);
 
         Assert.That(_time.Pauses, Has.Member(TimeSpan.FromSeconds(20)));
     }
@@ -309,7 +310,7 @@ public sealed class DnsZoneTests
         var current = await Serve18AndReadAsync();
         _linode.Misbehave = call => call.Number == 7 ? Reaction.LostAnswer() : null;
 
-        await _zone.PointAsync(current, Green, default);
+        await PointAsync(current);
 
         var record = _linode.Writes.Single(call => call.Number == 7).RecordId;
         Assert.That(_linode.Targets(), Is.All.EqualTo(Green));
@@ -322,7 +323,7 @@ public sealed class DnsZoneTests
         var current = await Serve18AndReadAsync();
         _linode.Misbehave = call => call.Number == 1 ? Reaction.Error(503, "Down").WithHeader("X-Maintenance-Mode", "all,Tonight") : null;
 
-        var failure = (await Assert.ThrowsAsync<RolloutException>(() => _zone.PointAsync(current, Green, default)))!;
+        var failure = (await Assert.ThrowsAsync<RolloutException>(() => PointAsync(current)))!;
 
         Assert.That(
             failure.Message,
@@ -335,7 +336,7 @@ public sealed class DnsZoneTests
         var current = await Serve18AndReadAsync();
         _linode.Misbehave = call => call.Number == 1 ? Reaction.Error(429, "Slow").WithHeader("Retry-After", "900") : null;
 
-        var failure = (await Assert.ThrowsAsync<RolloutException>(() => _zone.PointAsync(current, Green, default)))!;
+        var failure = (await Assert.ThrowsAsync<RolloutException>(() => PointAsync(current)))!;
 
         Assert.That(failure.Message, Does.Contain("asks to wait 900 s, more than the 60 s a flip may wait"));
         Assert.That(_linode.Targets(), Is.All.EqualTo(Blue));
@@ -354,7 +355,7 @@ public sealed class DnsZoneTests
             }
         };
 
-        var failure = (await Assert.ThrowsAsync<RolloutException>(() => _zone.PointAsync(current, Green, stop.Token)))!;
+        var failure = (await Assert.ThrowsAsync<RolloutException>(() => PointAsync(current, cancellationToken: stop.Token)))!;
 
         Assert.That(_linode.Targets(), Is.All.EqualTo(Blue));
         Assert.That(failure.ExitCode, Is.EqualTo(ExitCode.Interrupted));
@@ -371,7 +372,7 @@ public sealed class DnsZoneTests
         var current = await Serve18AndReadAsync();
         _linode.Misbehave = call => call.Number == 18 ? Reaction.Error(400, "no") : null;
 
-        await Assert.ThrowsAsync<RolloutException>(() => _zone.PointAsync(current, Green, default));
+        await Assert.ThrowsAsync<RolloutException>(() => PointAsync(current));
 
         var there = _linode.Writes.Take(18).Select(call => call.RecordId).ToList();
         var back = _linode.Writes.Skip(18).Select(call => call.RecordId).ToList();
@@ -391,7 +392,7 @@ public sealed class DnsZoneTests
             _ => null,
         };
 
-        var failure = (await Assert.ThrowsAsync<RolloutException>(() => _zone.PointAsync(current, Green, default)))!;
+        var failure = (await Assert.ThrowsAsync<RolloutException>(() => PointAsync(current)))!;
 
         Assert.That(_linode.Targets(), Is.All.EqualTo(Blue));
         Assert.That(failure.Message, Does.EndWith($"All 18 hosts point to {Blue} again."));
@@ -401,10 +402,10 @@ public sealed class DnsZoneTests
     public async Task A_restoration_that_cannot_finish_says_where_every_host_is()
     {
         var current = await Serve18AndReadAsync();
-        var stuck = current[1].RecordId;
+        var stuck = IdOf(current[1]);
         _linode.Misbehave = call => call.Number == 18 || (call.RecordId == stuck && call.Number > 18) ? Reaction.Error(400, "no") : null;
 
-        var failure = (await Assert.ThrowsAsync<RolloutException>(() => _zone.PointAsync(current, Green, default)))!;
+        var failure = (await Assert.ThrowsAsync<RolloutException>(() => PointAsync(current)))!;
 
         Assert.That(failure.ExitCode, Is.EqualTo(ExitCode.Held));
         Assert.That(failure.Message, Does.EndWith(
@@ -421,7 +422,7 @@ public sealed class DnsZoneTests
         var down = false;
         _linode.Misbehave = call => (down |= call.Number == 3) ? Reaction.Page(502) : null;
 
-        var failure = (await Assert.ThrowsAsync<RolloutException>(() => _zone.PointAsync(current, Green, default)))!;
+        var failure = (await Assert.ThrowsAsync<RolloutException>(() => PointAsync(current)))!;
 
         Assert.That(failure.ExitCode, Is.EqualTo(ExitCode.Held));
         Assert.That(failure.Message, Does.Contain("in an unknown place: "));
@@ -432,7 +433,7 @@ public sealed class DnsZoneTests
     [TestCase("[remote_addr]")]
     public async Task Point_takes_nothing_but_an_IPv4_address(string address)
     {
-        var refusal = (await Assert.ThrowsAsync<RolloutException>(() => _zone.PointAsync([], address, default)))!;
+        var refusal = (await Assert.ThrowsAsync<RolloutException>(() => _zone.PointAsync([], new SlotAddress(address), Task.FromResult, default)))!;
 
         Assert.That(refusal.Message, Is.EqualTo($"'{address}' is not an IPv4 address, and an A record takes nothing else."));
         Assert.That(_linode.Calls, Is.Empty);
@@ -441,7 +442,7 @@ public sealed class DnsZoneTests
     [Test]
     public async Task A_refused_token_is_told_without_the_token()
     {
-        using var zone = new DnsZone(_linode.Api, new Secret("wrong-token"), Fences.Open, _time, _progress);
+        using var zone = ZoneOf(_linode.Api, "wrong-token");
 
         var refusal = (await Assert.ThrowsAsync<RolloutException>(() => zone.ReadAsync(Hosts, default)))!;
 
@@ -452,11 +453,150 @@ public sealed class DnsZoneTests
     [Test]
     public async Task An_unreachable_api_is_told_with_its_address()
     {
-        using var zone = new DnsZone(new Uri("http://127.0.0.1:1/v4"), new Secret("x"), Fences.Open, _time, _progress);
+        using var zone = ZoneOf(new Uri("http://127.0.0.1:1/v4"), "x");
 
         var failure = (await Assert.ThrowsAsync<RolloutException>(() => zone.ReadAsync(Hosts, default)))!;
 
         Assert.That(failure.Message, Is.EqualTo("The Linode API at http://127.0.0.1:1/v4 gave no answer: Connection refused"));
+    }
+
+    [Test]
+    public async Task A_flip_of_18_hosts_is_one_look_18_writes_and_one_look_and_not_a_call_more()
+    {
+        Serve18();
+        for (var i = 0; i < 400; i++)
+        {
+            _linode.AddRecord(ZoneId, "TXT", $"note-{i}", "nobody asked");
+        }
+
+        var (_, written) = await _zone.PointAsync(Hosts, new SlotAddress(Green), Task.FromResult, default);
+        Assert.That(written, Is.EqualTo(18));
+        Assert.That(_linode.Calls.Select(Shape).Take(2), Is.EqualTo(new[] { "GET /v4/domains", "GET /v4/domains/7/records" }), "zones, then their records, in a page each");
+        Assert.That(_linode.Calls.Select(Shape).Skip(2).Take(18), Is.All.StartsWith("PUT /v4/domains/7/records/"));
+        Assert.That(_linode.Calls.Select(Shape).Skip(20), Is.EqualTo(new[] { "GET /v4/domains/7/records" }), "what was written is read back once");
+
+        _linode.Calls.Clear();
+        await _zone.PointAsync(Hosts, new SlotAddress(Blue), Task.FromResult, default);
+        Assert.That(_linode.Calls, Has.Count.EqualTo(1 + 18 + 1), "the way back does not ask for the zones again");
+
+        _linode.Calls.Clear();
+        await _zone.PointAsync(Hosts, new SlotAddress(Blue), Task.FromResult, default);
+        Assert.That(_linode.Calls, Has.Count.EqualTo(2), "nothing to write: a look before and after");
+        static string Shape(LinodeCall call) => $"{call.Method} {call.Path.Split('?')[0]}";
+    }
+
+    [Test]
+    public async Task Nothing_is_written_before_the_intent_is_kept()
+    {
+        Serve18();
+
+        Assert.That(
+            () => _zone.PointAsync(Hosts, new SlotAddress(Green), _ => throw new RolloutException("The journal is full."), default),
+            Throws.TypeOf<RolloutException>().With.Message.EqualTo("The journal is full."));
+        Assert.That(_linode.Writes, Is.Empty);
+    }
+
+    [Test]
+    public async Task A_flip_moves_the_AAAA_record_beside_the_A_record()
+    {
+        _linode.AddRecord(ZoneId, "A", "oms", Blue);
+        var six = _linode.AddRecord(ZoneId, "AAAA", "oms", "2001:db8::b");
+        _linode.AddRecord(ZoneId, "A", "ui", Blue);
+
+        var (before, written) = await _zone.PointAsync(
+            ["oms.aether.example.com", "ui.aether.example.com"], new SlotAddress(Green, "2001:0db8:0::9"), Task.FromResult, default);
+
+        Assert.That(written, Is.EqualTo(3));
+        Assert.That(before.Select(record => (record.Type, record.Target)), Is.EqualTo(new[] { ("A", Blue), ("AAAA", "2001:db8::b"), ("A", Blue) }));
+        Assert.That(_linode.Writes.Single(call => call.RecordId == six).Body, Is.EqualTo("""{"target":"2001:db8::9"}"""), "in the one spelling that is compared");
+        Assert.That(_linode.Targets(), Is.All.EqualTo(Green));
+    }
+
+    [Test]
+    public async Task A_flip_takes_both_records_back_when_the_AAAA_record_is_refused()
+    {
+        _linode.AddRecord(ZoneId, "A", "oms", Blue);
+        var six = _linode.AddRecord(ZoneId, "AAAA", "oms", "2001:db8::b");
+        _linode.Misbehave = call => call.Method == "PUT" && call.RecordId == six ? Reaction.Error(400, "no") : null;
+
+        var failure = (await Assert.ThrowsAsync<RolloutException>(
+            () => _zone.PointAsync(["oms.aether.example.com"], new SlotAddress(Green, "2001:db8::9"), Task.FromResult, default)))!;
+
+        Assert.That(failure.Message, Is.EqualTo(
+            "the AAAA record of oms.aether.example.com could not be pointed to 2001:db8::9: Linode answered 400 Bad Request: no. "
+            + "oms.aether.example.com points where it did before again."));
+        Assert.That(_linode.Targets(), Is.All.EqualTo(Blue));
+    }
+
+    [Test]
+    public async Task A_flip_that_would_leave_IPv6_clients_behind_is_refused_before_any_write()
+    {
+        _linode.AddRecord(ZoneId, "A", "oms", Blue);
+        _linode.AddRecord(ZoneId, "AAAA", "oms", "2001:db8::b");
+
+        var refusal = (await Assert.ThrowsAsync<RolloutException>(
+            () => _zone.PointAsync(["oms.aether.example.com"], new SlotAddress(Green), Task.FromResult, default)))!;
+
+        Assert.That(refusal.Message, Is.EqualTo(
+            "oms.aether.example.com has an AAAA record (2001:db8::b), and the slot at 127.20.0.20 has no IPv6 address: IPv6 clients would stay behind. Nothing was written."));
+        Assert.That(_linode.Writes, Is.Empty);
+    }
+
+    [Test]
+    public async Task In_CNAME_mode_one_write_moves_all_18_hosts_and_back()
+    {
+        _linode.AddZone(8, "edge.example.net", ttl: 30);
+        var live = _linode.AddRecord(8, "A", "live", Blue, 30);
+        foreach (var host in Hosts)
+        {
+            _linode.AddRecord(ZoneId, "CNAME", host.Split('.')[0], "Live.edge.example.net.", 3600);
+        }
+
+        using var zone = ZoneOf(_linode.Api, LinodeDouble.Token, alias: "live.edge.example.net");
+        var (before, written) = await zone.PointAsync(Hosts, new SlotAddress(Green), Task.FromResult, default);
+        await zone.PointAsync(Hosts, new SlotAddress(Blue), Task.FromResult, default);
+
+        Assert.That(before, Is.EqualTo(new[] { new HostRecord("live.edge.example.net", "A", Blue, 30, $"8/records/{live}") }), "the TTL that counts is the one record's");
+        Assert.That(written, Is.EqualTo(1));
+        Assert.That(_linode.Writes.Select(call => (call.RecordId, call.Body)), Is.EqualTo(new[]
+        {
+            (live, $$"""{"target":"{{Green}}"}"""), (live, $$"""{"target":"{{Blue}}"}"""),
+        }));
+    }
+
+    [Test]
+    public async Task In_CNAME_mode_a_host_that_is_no_alias_is_refused()
+    {
+        _linode.AddRecord(ZoneId, "A", "live", Blue);
+        _linode.AddRecord(ZoneId, "CNAME", "oms", "live.aether.example.com");
+        _linode.AddRecord(ZoneId, "A", "ui", Blue);
+        _linode.AddRecord(ZoneId, "CNAME", "risk", "other.aether.example.com");
+        using var zone = ZoneOf(_linode.Api, LinodeDouble.Token, alias: "live.aether.example.com");
+
+        var refusal = (await Assert.ThrowsAsync<RolloutException>(
+            () => zone.ReadAsync(["oms.aether.example.com", "ui.aether.example.com", "risk.aether.example.com", "gone.aether.example.com"], default)))!;
+
+        Assert.That(refusal.Message, Is.EqualTo(
+            "3 problems in the DNS zone: ui.aether.example.com has A 127.20.0.10, and should be an alias (CNAME) of live.aether.example.com; "
+            + "risk.aether.example.com has CNAME other.aether.example.com, and should be an alias (CNAME) of live.aether.example.com; "
+            + "gone.aether.example.com has no record, and should be an alias (CNAME) of live.aether.example.com."));
+    }
+
+    [Test]
+    public async Task A_used_up_allowance_is_waited_for_before_the_next_call()
+    {
+        var current = await Serve18AndReadAsync();
+        var reset = _time.GetUtcNow().AddSeconds(30).ToUnixTimeSeconds();
+        _linode.Misbehave = call => call.Number == 6
+            ? new Reaction(200, """{"id":1,"type":"A","target":"127.20.0.20"}""") { TakesEffect = true }
+                .WithHeader("X-RateLimit-Remaining", "0").WithHeader("X-RateLimit-Reset", $"{reset}")
+            : null;
+
+        await PointAsync(current);
+
+        Assert.That(_linode.Targets(), Is.All.EqualTo(Green));
+        Assert.That(_progress.All, Has.Some.StartsWith("Linode's rate limit is used up; going on in "));
+        Assert.That(_time.GetUtcNow().ToUnixTimeSeconds(), Is.GreaterThanOrEqualTo(reset));
     }
 
     private void Serve18()
@@ -473,6 +613,17 @@ public sealed class DnsZoneTests
         return await _zone.ReadAsync(Hosts, default);
     }
 
+    private DnsZone ZoneOf(Uri api, string token, Fence? fence = null, string? alias = null) =>
+        new(new LinodeDomains(api, new Secret(token), fence ?? Fences.Open, _time, _progress), alias, _time, _progress);
+
+    // As the journal has them, the records were like this before the flip began.
+    private Task<(IReadOnlyList<HostRecord> Before, int Written)> PointAsync(
+        IReadOnlyList<HostRecord> before, DnsZone? zone = null, CancellationToken cancellationToken = default) =>
+        (zone ?? _zone).PointAsync([.. before.Select(record => record.Host)], new SlotAddress(Green), _ => Task.FromResult(before), cancellationToken);
+
+    private static long IdOf(HostRecord record) =>
+        long.Parse(record.Handle[(record.Handle.LastIndexOf('/') + 1)..], System.Globalization.CultureInfo.InvariantCulture);
+
     private static string HostOf(long recordId, IReadOnlyList<HostRecord> records) =>
-        records.Single(record => record.RecordId == recordId).Host;
+        records.Single(record => IdOf(record) == recordId).Host;
 }

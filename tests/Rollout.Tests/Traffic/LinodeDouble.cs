@@ -99,6 +99,14 @@ internal sealed class LinodeDouble : IAsyncDisposable
         }
     }
 
+    public void Remove(long id)
+    {
+        lock (_records)
+        {
+            _records.RemoveAll(entry => (long)entry.Record["id"]! == id);
+        }
+    }
+
     public void SetTarget(long id, string target)
     {
         lock (_records)
@@ -165,9 +173,9 @@ internal sealed class LinodeDouble : IAsyncDisposable
             switch (parts)
             {
                 case ["v4", "domains"]:
-                    return Page(context, _domains);
+                    return Page(context, _domains, LargestPage);
                 case ["v4", "domains", var zone, "records"]:
-                    return Page(context, [.. _records.Where(entry => $"{entry.Zone}" == zone).Select(entry => entry.Record)]);
+                    return Page(context, [.. _records.Where(entry => $"{entry.Zone}" == zone).Select(entry => entry.Record)], LargestPage);
                 case ["v4", "domains", _, "records", _] when _records.Any(entry => (long)entry.Record["id"]! == recordId):
                     return _records.Single(entry => (long)entry.Record["id"]! == recordId).Record.ToJsonString();
                 default:
@@ -177,10 +185,11 @@ internal sealed class LinodeDouble : IAsyncDisposable
         }
     }
 
-    private string Page(HttpContext context, List<JsonObject> items)
+    private static string Page(HttpContext context, List<JsonObject> all, int largest)
     {
+        var items = all.Where(item => IsWanted(item, context.Request.Headers["X-Filter"])).ToList();
         var page = int.Parse(context.Request.Query["page"].ToString(), System.Globalization.CultureInfo.InvariantCulture);
-        var size = Math.Min(LargestPage,
+        var size = Math.Min(largest,
             int.Parse(context.Request.Query["page_size"].ToString(), System.Globalization.CultureInfo.InvariantCulture));
         return new JsonObject
         {
@@ -190,4 +199,9 @@ internal sealed class LinodeDouble : IAsyncDisposable
             ["results"] = items.Count,
         }.ToJsonString();
     }
+
+    // Of Linode's filter language, what a flip uses: alternatives, each an exact value of one field.
+    private static bool IsWanted(JsonObject item, string? filter) => filter is null
+        || JsonNode.Parse(filter)!["+or"]!.AsArray().Any(alternative =>
+            alternative!.AsObject().All(field => string.Equals((string?)item[field.Key], (string?)field.Value, StringComparison.OrdinalIgnoreCase)));
 }

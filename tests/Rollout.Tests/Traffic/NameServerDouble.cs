@@ -6,12 +6,12 @@ using System.Text;
 
 namespace Rollout.Tests.Traffic;
 
-/// <param name="Type">1 A, 2 NS, 28 AAAA (RFC 1035, section 3.2.2).</param>
+/// <param name="Type">1 A, 2 NS, 5 CNAME, 28 AAAA (RFC 1035, section 3.2.2).</param>
 internal sealed record DnsQuestion(string Name, ushort Type, bool Tcp, bool RecursionDesired);
 
 internal sealed record DnsReply(params IReadOnlyList<string> Data)
 {
-    /// <summary>Each datum's type; null is the question's.</summary>
+    /// <summary>Each datum's type; null is the question's, or CNAME for a name where an address was asked for.</summary>
     public ushort? Type { get; init; }
 
     public byte ResponseCode { get; init; }
@@ -147,7 +147,7 @@ internal sealed class NameServerDouble : IAsyncDisposable
             var data = IPAddress.TryParse(datum, out var address)
                 ? address.GetAddressBytes()
                 : [.. datum.Split('.').SelectMany(label => Encoding.ASCII.GetBytes(label).Prepend((byte)label.Length)), 0];
-            var answerType = answer.Type ?? type;
+            var answerType = answer.Type ?? (address is null && type is 1 or 28 ? (ushort)5 : type);
             reply.AddRange([0xC0, 12, (byte)(answerType >> 8), (byte)answerType, 0, 1, 0, 0, 0, 60, 0, (byte)data.Length, .. data]);
         }
 

@@ -19,7 +19,7 @@ public sealed class NameServersTests
         await using var one = new NameServerDouble(_ => new DnsReply(Green));
         await using var two = new NameServerDouble(_ => new DnsReply(Green));
 
-        await Servers(one, two).WaitUntilAllAnswerAsync(Hosts, Green, TimeSpan.Zero, default);
+        await Servers(one, two).WaitUntilAllAnswerAsync(Hosts, new SlotAddress(Green), TimeSpan.Zero, default);
 
         foreach (var server in new[] { one, two })
         {
@@ -37,7 +37,7 @@ public sealed class NameServersTests
         await using var one = new NameServerDouble(_ => new DnsReply(Green));
         await using var two = new NameServerDouble(_ => new DnsReply(_time.GetUtcNow() - start < TimeSpan.FromSeconds(45) ? Blue : Green));
 
-        await Servers(one, two).WaitUntilAllAnswerAsync(Hosts, Green, TimeSpan.FromMinutes(20), default);
+        await Servers(one, two).WaitUntilAllAnswerAsync(Hosts, new SlotAddress(Green), TimeSpan.FromMinutes(20), default);
 
         Assert.That(_time.GetUtcNow() - start, Is.InRange(TimeSpan.FromSeconds(45), TimeSpan.FromSeconds(47)));
         Assert.That(_progress.All, Has.Some.EqualTo(
@@ -76,7 +76,7 @@ public sealed class NameServersTests
     {
         await using var server = new NameServerDouble(question => question.Tcp ? new DnsReply(Green) : new DnsReply { Truncated = true });
 
-        await Servers(server).WaitUntilAllAnswerAsync(Hosts, Green, TimeSpan.Zero, default);
+        await Servers(server).WaitUntilAllAnswerAsync(Hosts, new SlotAddress(Green), TimeSpan.Zero, default);
 
         Assert.That(server.Questions.Count(question => question.Tcp), Is.EqualTo(12));
     }
@@ -150,7 +150,7 @@ public sealed class NameServersTests
             { Name: "ns1.provider.test", Type: 1 } => new DnsReply("127.77.53.53") { Authoritative = false },
             _ => new DnsReply { Authoritative = false },
         });
-        var servers = new NameServers([], _time, _progress, resolver.EndPoint);
+        var servers = new NameServers([], _time, _progress, resolver: resolver.EndPoint);
 
         var answers = await servers.AnswersAsync([Hosts[0]], default);
 
@@ -163,7 +163,7 @@ public sealed class NameServersTests
     public async Task A_zone_without_NS_records_is_told()
     {
         await using var resolver = new NameServerDouble(_ => new DnsReply { ResponseCode = 3 });
-        var servers = new NameServers([], _time, _progress, resolver.EndPoint);
+        var servers = new NameServers([], _time, _progress, resolver: resolver.EndPoint);
 
         var failure = (await Assert.ThrowsAsync<RolloutException>(() => servers.AnswersAsync([Hosts[0]], default)))!;
 
@@ -181,6 +181,48 @@ public sealed class NameServersTests
     }
 
     [Test]
+    public async Task IPv6_answers_have_to_follow_where_the_slot_has_an_IPv6_address()
+    {
+        await using var server = new NameServerDouble(question => question switch
+        {
+            { Type: 1 } => new DnsReply(Green),
+            { Name: var name } when name == Hosts[0] => new DnsReply("2001:db8::b"),
+            { Name: var name } when name == Hosts[1] => new DnsReply("2001:db8::9"),
+            _ => new DnsReply(),
+        });
+
+        var failure = (await Assert.ThrowsAsync<RolloutException>(
+            () => Servers(server).WaitUntilAllAnswerAsync(Hosts, new SlotAddress(Green, "2001:db8::9"), TimeSpan.Zero, default)))!;
+
+        Assert.That(failure.Message, Does.EndWith($"last seen: {server} gives 2001:db8::b for {Hosts[0]}."), "hosts without an AAAA record leave nobody behind");
+    }
+
+    [Test]
+    public async Task In_CNAME_mode_an_alias_counts_whether_its_address_comes_with_it_or_from_another_zone()
+    {
+        const string live = "live.edge.example.net";
+        await using var server = new NameServerDouble(question =>
+            question.Name == live ? new DnsReply(Green) : question.Name == Hosts[0] ? new DnsReply(live) : new DnsReply(live, Green));
+
+        await new NameServers([server.ToString()], _time, _progress, live).WaitUntilAllAnswerAsync(Hosts, new SlotAddress(Green), TimeSpan.Zero, default);
+
+        Assert.That(server.Questions.Select(question => question.Name), Has.Member(live), "the address is asked for where it is kept");
+    }
+
+    [Test]
+    public async Task In_CNAME_mode_an_alias_of_another_name_does_not_count()
+    {
+        const string live = "live.edge.example.net";
+        await using var server = new NameServerDouble(question =>
+            question.Name == live ? new DnsReply(Green) : new DnsReply(question.Name == Hosts[2] ? "other.example.net" : live));
+
+        var failure = (await Assert.ThrowsAsync<RolloutException>(
+            () => new NameServers([server.ToString()], _time, _progress, live).WaitUntilAllAnswerAsync(Hosts, new SlotAddress(Green), TimeSpan.Zero, default)))!;
+
+        Assert.That(failure.Message, Does.EndWith($"last seen: {server} gives an alias of other.example.net for {Hosts[2]}."));
+    }
+
+    [Test]
     public async Task Cancellation_ends_the_wait()
     {
         using var stop = new CancellationTokenSource();
@@ -188,7 +230,7 @@ public sealed class NameServersTests
         _time.OnPause = _ => stop.Cancel();
 
         await Assert.ThatAsync(
-            () => Servers(server).WaitUntilAllAnswerAsync(Hosts, Green, TimeSpan.FromMinutes(5), stop.Token),
+            () => Servers(server).WaitUntilAllAnswerAsync(Hosts, new SlotAddress(Green), TimeSpan.FromMinutes(5), stop.Token),
             Throws.InstanceOf<OperationCanceledException>());
     }
 
@@ -197,5 +239,5 @@ public sealed class NameServersTests
 
     private static async Task<RolloutException> FailureAsync(NameServers servers, TimeSpan? timeout = null) =>
         (await Assert.ThrowsAsync<RolloutException>(
-            () => servers.WaitUntilAllAnswerAsync(Hosts, Green, timeout ?? TimeSpan.FromSeconds(5), default)))!;
+            () => servers.WaitUntilAllAnswerAsync(Hosts, new SlotAddress(Green), timeout ?? TimeSpan.FromSeconds(5), default)))!;
 }
