@@ -331,6 +331,9 @@ public sealed class RolloutRun : IAsyncDisposable
     /// <summary>Watches a slot's traffic.</summary>
     public TrafficWatch WatchOf(SlotPlace slot) => new(Cluster.Http, slot.Namespace, Time, Console.Progress);
 
+    /// <summary>Counts what clients still ask of a slot.</summary>
+    public RemainingTraffic RemainingTrafficOf(SlotPlace slot) => new(Cluster.Http, slot.IngressService, Hosts, Time);
+
     /// <summary>The slot that all hosts point at, or the addresses where they do not agree.</summary>
     public async Task<string> PointingAtAsync(CancellationToken cancellationToken)
     {

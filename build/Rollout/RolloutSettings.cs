@@ -121,6 +121,8 @@ public sealed class RolloutSettings
         Time("Dns.Timeout", "how long all name servers may take to agree, seconds", "1200"),
         Number("Traffic.HttpsPort", "the ingresses' HTTPS port", "443", 1, 65535),
         Text("Traffic.CertificateAuthority", "PEM file of the authority that signed the hosts' certificates; the system's where not set", null),
+        Time("Traffic.IdleWindow", "for how long a slot's remaining traffic is counted before it is retired, seconds", "10"),
+        Number("Traffic.IdleRate", "requests a second at its ingress up to which a slot counts as left by its clients", "1", 0, 1000),
         Time("Fence.Quiet", "for how long no order may be seen before a fence counts as proven, seconds", "3"),
         Time("Fence.Timeout", "how long a fence may take to be proven, seconds", "60"),
         Time("Fence.SessionMargin", "a session must be valid for at least this long when writes are frozen, seconds", "900"),

@@ -39,6 +39,7 @@ public sealed class LiveSlot(ObjectStore store, WorldIdentity identity, TimeProv
         foreach (var slot in (string[])["blue", "green"])
         {
             EnsureIngressService(slot);
+            EnsureIngressController(slot);
         }
 
         var aether = stores.Dsn("aether");
@@ -196,6 +197,53 @@ public sealed class LiveSlot(ObjectStore store, WorldIdentity identity, TimeProv
         });
     }
 
+    // The edge is this program's own; its pod is what a person and a scraper find of it in the cluster.
+    private void EnsureIngressController(string slot)
+    {
+        var labels = new JsonObject { ["app.kubernetes.io/name"] = "ingress-nginx", ["app.kubernetes.io/component"] = "controller" };
+        Ensure("deployments", "ingress-" + slot, "ingress-nginx-controller", new JsonObject
+        {
+            ["apiVersion"] = "apps/v1",
+            ["kind"] = "Deployment",
+            ["spec"] = new JsonObject
+            {
+                ["replicas"] = 1,
+                ["revisionHistoryLimit"] = 3,
+                ["strategy"] = new JsonObject
+                {
+                    ["type"] = "RollingUpdate",
+                    ["rollingUpdate"] = new JsonObject { ["maxSurge"] = 1, ["maxUnavailable"] = 0 },
+                },
+                ["selector"] = new JsonObject { ["matchLabels"] = labels.DeepClone() },
+                ["template"] = new JsonObject
+                {
+                    ["metadata"] = new JsonObject { ["labels"] = labels },
+                    ["spec"] = new JsonObject
+                    {
+                        ["restartPolicy"] = "Always",
+                        ["terminationGracePeriodSeconds"] = 2,
+                        ["containers"] = new JsonArray(new JsonObject
+                        {
+                            ["name"] = "controller",
+                            ["image"] = IngressController.Image,
+                            ["imagePullPolicy"] = "IfNotPresent",
+                            ["ports"] = new JsonArray(
+                                new JsonObject { ["name"] = "metrics", ["containerPort"] = EdgeMetrics.Port, ["protocol"] = "TCP" }),
+                            ["readinessProbe"] = new JsonObject
+                            {
+                                ["httpGet"] = new JsonObject { ["path"] = "/healthz", ["port"] = EdgeMetrics.Port, ["scheme"] = "HTTP" },
+                                ["periodSeconds"] = 1,
+                                ["timeoutSeconds"] = 2,
+                                ["successThreshold"] = 1,
+                                ["failureThreshold"] = 5,
+                            },
+                        }),
+                    },
+                },
+            },
+        });
+    }
+
     private void EnsureSecret(string name, params (string Key, string Value)[] data)
     {
         EnsureSecret(name, "Opaque", data);
@@ -215,7 +263,8 @@ public sealed class LiveSlot(ObjectStore store, WorldIdentity identity, TimeProv
 
     private void Ensure(string resource, string? @namespace, string name, JsonObject body)
     {
-        if (store.Get(new ObjectKey("", resource, @namespace, name)) is not null)
+        var group = resource == "deployments" ? "apps" : "";
+        if (store.Get(new ObjectKey(group, resource, @namespace, name)) is not null)
         {
             return;
         }
@@ -226,6 +275,6 @@ public sealed class LiveSlot(ObjectStore store, WorldIdentity identity, TimeProv
             body["metadata"]!["namespace"] = @namespace;
         }
 
-        store.Create("", resource, body);
+        store.Create(group, resource, body);
     }
 }

@@ -356,6 +356,11 @@ public sealed class RehearsalWorld : IAsyncDisposable
     // A node can pull what the registry has and the stand-in can imitate; a pinned digest must be the registry's.
     private ContainerImage? Image(string image)
     {
+        if (image == IngressController.Image)
+        {
+            return IngressController.Of(@namespace => _edges.FirstOrDefault(edge => "ingress-" + edge.Slot == @namespace));
+        }
+
         var parts = image.Split('@', 2);
         var colon = parts[0].LastIndexOf(':');
         var slash = parts[0].IndexOf('/', StringComparison.Ordinal);

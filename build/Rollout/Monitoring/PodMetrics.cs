@@ -33,7 +33,8 @@ public sealed record PodScrape(string Pod, string App, string Incarnation, Scrap
 /// it (platform contract, section 9), and a Service would answer with a pod of its own choice.
 /// </summary>
 /// <param name="cluster">Speaks to the API server.</param>
-public sealed class PodMetrics(HttpClient cluster, string @namespace, TimeProvider time)
+/// <param name="port">The only port's name that counts, where a pod's annotations name no number; null: <c>http</c>, <c>metrics</c>, or whatever there is.</param>
+public sealed class PodMetrics(HttpClient cluster, string @namespace, TimeProvider time, string? port = null)
 {
     private const int Parallel = 16;
 
@@ -57,13 +58,13 @@ public sealed class PodMetrics(HttpClient cluster, string @namespace, TimeProvid
 
     private async Task<PodScrape> ScrapeAsync(Target pod, CancellationToken cancellationToken)
     {
-        if (pod.Port is not { } port)
+        if (pod.Port is not { } number)
         {
-            return new PodScrape(pod.Name, pod.App, pod.Incarnation, ScrapeOutcome.Absent, "declares no port", string.Empty);
+            return new PodScrape(pod.Name, pod.App, pod.Incarnation, ScrapeOutcome.Absent, port is null ? "declares no port" : $"declares no port '{port}'", string.Empty);
         }
 
         var answer = await ProxyAnswer.AskAsync(
-            cluster, $"/api/v1/namespaces/{@namespace}/pods/http:{pod.Name}:{port}/proxy{pod.Path}", "*/*", Timeout, time, cancellationToken);
+            cluster, $"/api/v1/namespaces/{@namespace}/pods/http:{pod.Name}:{number}/proxy{pod.Path}", "*/*", Timeout, time, cancellationToken);
         var page = answer.Code == 200 && !answer.Body.AsSpan().TrimStart().StartsWith("<");
         var outcome = page ? ScrapeOutcome.Read
             : !answer.FromCluster && answer.Code is 200 or 404 or 405 ? ScrapeOutcome.Absent
@@ -82,12 +83,12 @@ public sealed class PodMetrics(HttpClient cluster, string @namespace, TimeProvid
         }
 
         using var document = JsonDocument.Parse(answer.Body);
-        return [.. document.RootElement.GetProperty("items").EnumerateArray().Select(Target.From).OfType<Target>()];
+        return [.. document.RootElement.GetProperty("items").EnumerateArray().Select(pod => Target.From(pod, port)).OfType<Target>()];
     }
 
     private sealed record Target(string Name, string App, string Incarnation, int? Port, string Path)
     {
-        public static Target? From(JsonElement pod)
+        public static Target? From(JsonElement pod, string? port)
         {
             var metadata = pod.GetProperty("metadata");
             var phase = Text(pod, "status", "phase");
@@ -102,12 +103,12 @@ public sealed class PodMetrics(HttpClient cluster, string @namespace, TimeProvid
                 ? containers.EnumerateArray().Sum(c => c.TryGetProperty("restartCount", out var count) ? count.GetInt32() : 0)
                 : 0;
             return new Target(
-                name, app, $"{Text(metadata, "uid")}/{restarts}", ChoosePort(pod, metadata), Text(
+                name, app, $"{Text(metadata, "uid")}/{restarts}", ChoosePort(pod, metadata, port), Text(
                     metadata, "annotations", "prometheus.io/path") ?? "/metrics");
         }
 
         // The platform's annotation says 'http', a port name, where scrapers want a number (platform contract, section 9).
-        private static int? ChoosePort(JsonElement pod, JsonElement metadata)
+        private static int? ChoosePort(JsonElement pod, JsonElement metadata, string? only)
         {
             var ports = pod.GetProperty("spec").GetProperty("containers").EnumerateArray()
                 .Where(c => c.TryGetProperty("ports", out _))
@@ -118,6 +119,11 @@ public sealed class PodMetrics(HttpClient cluster, string @namespace, TimeProvid
             if (int.TryParse(wanted, out var number))
             {
                 return number;
+            }
+
+            if (only is not null)
+            {
+                return ports.Find(p => p.Name == only) is { Number: > 0 } found ? found.Number : null;
             }
 
             foreach (var name in new[] { wanted, "http", "metrics" })

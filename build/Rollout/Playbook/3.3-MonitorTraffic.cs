@@ -18,6 +18,7 @@ public sealed class MonitorTraffic : PlaybookStep
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
+        var remaining = await run.RemainingTrafficOf(run.Live).BeginAsync(cancellationToken);
         var watch = await run.WatchOf(run.Candidate).WatchAsync(
             new WatchPlan
             {
@@ -28,6 +29,9 @@ public sealed class MonitorTraffic : PlaybookStep
             cancellationToken);
         await journal.KeepAsync("observed.series", watch.Series.ToText());
         run.Console.Note($"{run.Named(run.Candidate)}: {watch.Summary}");
+        var left = await remaining(cancellationToken);
+        journal.Result["remainingPerSecond"] = left.Problem is null ? Math.Round(left.Total, 2) : null;
+        run.Console.Note($"clients still ask {run.Named(run.Live)}: {left}");
         var baseline = run.Journal.Last(nameof(FreezeWrites), Journal.JournalEvent.Done, "baseline")?.Data?["series"]?.GetValue<string>()
             ?? throw new RolloutException("The baseline of live is not in the journal.", "It is measured by 3.1.", ExitCode.Held);
         var judgement = SteadinessJudge.Judge(WatchSeries.FromText(baseline), watch.Series, new JudgeThresholds

@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using Cake.Core.Diagnostics;
 using Cake.Frosting;
 using Rollout.Cluster;
+using Rollout.Environments;
 using Rollout.Journal;
 using Rollout.Playbook;
 using Rollout.Reporting;
@@ -27,6 +28,7 @@ public sealed class Status : AsyncFrostingTask<RolloutContext>
         var progress = run.Progress;
         var holder = await run.LockAsync(context.Token);
         var pointing = await run.PointingAtAsync(context.Token);
+        var served = await NameServersAsync(context, run);
         var next = NextOf(context, progress);
         var drift = context.Request.Verify ? await DriftAsync(context, run) : null;
         var now = context.Time.GetUtcNow();
@@ -37,6 +39,7 @@ public sealed class Status : AsyncFrostingTask<RolloutContext>
                 ["release"] = run.Release,
                 ["environment"] = context.Settings.Environment.ToString().ToLowerInvariant(),
                 ["dns"] = pointing,
+                ["nameServers"] = served,
                 ["live"] = run.Live.Name,
                 ["candidate"] = run.Candidate.Name,
                 ["step"] = last?.Step,
@@ -74,6 +77,7 @@ public sealed class Status : AsyncFrostingTask<RolloutContext>
         [
             ["freeze", progress.FrozenSince is { } since ? $"NO SLOT TRADES for {Waiting.Words(now - since)}, since {since:yyyy-MM-dd HH:mm:ss} UTC" : "none"],
             ["clients are sent to", pointing],
+            ["name servers answer", served],
             ["running now", holder is null ? "nobody holds the lock" : Describe(holder, now)],
             ["last", last is null ? "nothing yet" : Describe(last, now)],
             ["done", string.Join(", ", PlaybookOrder.All.Where(run.Journal.IsDone)) is { Length: > 0 } done ? done : "nothing"],
@@ -90,6 +94,25 @@ public sealed class Status : AsyncFrostingTask<RolloutContext>
         }
 
         context.Console.Table($"Release {run.Release}", ["what", "state"], rows);
+    }
+
+    // Records and name servers differ while a change is rendered, and where somebody else serves the zone.
+    private static async Task<string> NameServersAsync(RolloutContext context, RolloutRun run)
+    {
+        try
+        {
+            var blue = await run.AddressAsync(run.Surroundings.Blue, context.Token);
+            var green = await run.AddressAsync(run.Surroundings.Green, context.Token);
+            var answers = await run.NameServers.AnswersAsync(run.Hosts, context.Token);
+            return string.Join(", ", answers
+                .Where(a => run.Hosts.Contains(a.Key))
+                .GroupBy(a => string.Join(" | ", a.Value.Split(" | ").Select(word => word == blue ? "blue" : word == green ? "green" : word)))
+                .Select(g => g.Count() == run.Hosts.Count ? g.Key : $"{g.Key} for {g.Count()} of {run.Hosts.Count} hosts"));
+        }
+        catch (RolloutException exception)
+        {
+            return $"cannot be told: {exception.Message}";
+        }
     }
 
     private static string Describe(JournalEntry last, DateTimeOffset now) =>
@@ -183,13 +206,15 @@ public sealed class Retire : AsyncFrostingTask<RolloutContext>
                 ExitCode.Refused);
         }
 
-        var idle = run.Surroundings.Other(run.Surroundings.Slot(pointing));
+        var active = run.Surroundings.Slot(pointing);
+        var idle = run.Surroundings.Other(active);
         if (await run.Cluster.HelmRevisionAsync(idle.Namespace, context.Settings["Chart.ReleaseName"]!, context.Token) is null)
         {
             context.Console.Line($"{idle.Name} has no stack.");
             return;
         }
 
+        await RequireLeftByClientsAsync(context, run, idle, active);
         var stack = idle == run.Live ? run.LiveStack : run.CandidateStack;
         var before = await stack.OrdersAsync(context.Token);
         await Task.Delay(context.Settings.Duration("Fence.Quiet"), context.Time, context.Token);
@@ -205,5 +230,43 @@ public sealed class Retire : AsyncFrostingTask<RolloutContext>
         await run.Deployment.UninstallAsync(context.Settings["Chart.ReleaseName"]!, idle.Namespace);
         await run.Deployment.DeleteNamespaceAsync(idle.Namespace);
         context.Console.Line($"The stack of {idle.Name} is removed.");
+    }
+
+    // DNS being right says nothing of clients that hold an old answer, or a connection, and never ask again.
+    private static async Task RequireLeftByClientsAsync(RolloutContext context, RolloutRun run, SlotPlace idle, SlotPlace active)
+    {
+        await run.NameServers.WaitUntilAllAnswerAsync(run.Hosts, await run.AddressesAsync(active, context.Token), TimeSpan.Zero, context.Token);
+        var flips = (await run.JournalsAsync(context.Token))
+            .SelectMany(j => j.Entries)
+            .Where(e => e is { Step: nameof(FlipDns) or nameof(RestoreDns), Event: JournalEvent.Done, Part: null });
+        if (flips.MaxBy(e => e.Time) is { } flip && flip.Data?["ttl"]?.GetValue<int>() is { } ttl
+            && flip.Time.AddSeconds(ttl) is var free && free > context.Time.GetUtcNow())
+        {
+            throw new RolloutException(
+                $"Resolvers may send clients to {idle.Name} until {free:yyyy-MM-dd HH:mm:ss} UTC: {flip.Step} ended at {flip.Time:HH:mm:ss}, and the records had a TTL of {ttl} s. Nothing was removed.",
+                $"Run the same command after that, in {Waiting.Words(free - context.Time.GetUtcNow())}.",
+                ExitCode.Refused);
+        }
+
+        var allowed = context.Settings.WholeNumber("Traffic.IdleRate");
+        context.Console.Note($"counting what clients still ask {idle.Name}, for {context.Settings["Traffic.IdleWindow"]} s");
+        var traffic = await run.RemainingTrafficOf(idle).MeasureAsync(context.Settings.Duration("Traffic.IdleWindow"), context.Token);
+        context.Console.Note($"clients still ask {idle.Name}: {traffic}");
+        var controller = idle.IngressService[..idle.IngressService.IndexOf('/', StringComparison.Ordinal)];
+        if (traffic.Problem is not null)
+        {
+            throw new RolloutException(
+                $"Whether {idle.Name} still has clients is not known: {traffic.Problem}. Nothing was removed.",
+                $"Switch the ingress controller's metrics on (its chart's controller.metrics.enabled) in {controller}, or remove the stack by hand: helm uninstall {context.Settings["Chart.ReleaseName"]} -n {idle.Namespace}",
+                ExitCode.Refused);
+        }
+
+        if (traffic.Total > allowed)
+        {
+            throw new RolloutException(
+                $"{idle.Name} still has clients: {traffic}; up to {allowed} requests/s count as nobody's (Traffic.IdleRate). Nothing was removed.",
+                $"Clients that keep a connection never ask DNS again: find them in the ingress controller's log, kubectl logs -n {controller} -l app.kubernetes.io/name=ingress-nginx, or wait.",
+                ExitCode.Refused);
+        }
     }
 }

@@ -11,6 +11,9 @@ internal sealed class PodDouble
 
     public string Phase { get; set; } = "Running";
 
+    /// <summary>The name of its only port.</summary>
+    public string Port { get; init; } = "http";
+
     public int Restarts { get; set; }
 
     /// <summary>Null answers as a service without the page; throwing answers as a pod that cannot be reached.</summary>
@@ -23,9 +26,9 @@ internal sealed class PodDouble
             name = Name,
             uid = "uid-" + Name,
             labels = new { app = App },
-            annotations = new Dictionary<string, string> { ["prometheus.io/port"] = "http" },
+            annotations = new Dictionary<string, string> { ["prometheus.io/port"] = Port },
         },
-        spec = new { containers = new[] { new { name = App, ports = new[] { new { name = "http", containerPort = 8000 } } } } },
+        spec = new { containers = new[] { new { name = App, ports = new[] { new { name = Port, containerPort = 8000 } } } } },
         status = new { phase = Phase, containerStatuses = new[] { new { restartCount = Restarts } } },
     };
 }
@@ -39,6 +42,9 @@ internal sealed class KubernetesDouble : IAsyncDisposable
     private HttpDouble _http = null!;
 
     public List<PodDouble> Pods { get; } = [];
+
+    /// <summary>Labels by which a Service selects its pods, by its name; a Service that is not in it does not exist.</summary>
+    public Dictionary<string, Dictionary<string, string>> Selectors { get; } = [];
 
     /// <summary>Service name and path to answer; null is the API server's 503 for a Service without endpoints.</summary>
     public Func<string, Seen, Reply?> Service { get; set; } = (_, _) => null;
@@ -92,6 +98,13 @@ internal sealed class KubernetesDouble : IAsyncDisposable
                 ? Status(500, "etcdserver: request timed out")
                 : new Reply(
                     200, JsonSerializer.Serialize(new { items = Pods.Where(p => app is null || p.App == app).Select(p => p.ToObject()) }));
+        }
+
+        if (resource == "services" && parts.Length == 6)
+        {
+            return Selectors.TryGetValue(parts[5], out var selector)
+                ? new Reply(200, JsonSerializer.Serialize(new { spec = new { selector } }))
+                : Status(404, $"services \"{parts[5]}\" not found");
         }
 
         var name = parts[5].Split(':')[1];
