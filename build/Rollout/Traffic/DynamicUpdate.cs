@@ -169,7 +169,7 @@ internal sealed class DynamicUpdate : IDnsProvider
 
         using var connection = Connect();
         note($"; whether the records of the zone {zone} have changed is unknown");
-        var reply = Believed(await connection.UpdateAsync(update, CancellationToken.None), zone);
+        var reply = Believed(await connection.UpdateAsync(update, CancellationToken.None), $"the zone {zone}");
         switch (reply.Code)
         {
             case ReturnCode.NoError:
@@ -178,9 +178,10 @@ internal sealed class DynamicUpdate : IDnsProvider
 
             // Somebody was faster than the question before; or an earlier try came late.
             case ReturnCode.NXRRSet or ReturnCode.NxDomain:
-                if (Pending(batch, await RecordsAsync(batch, CancellationToken.None)).Count > 0)
+                var still = Pending(batch, await RecordsAsync(batch, CancellationToken.None));
+                if (still.Count > 0)
                 {
-                    throw await ContradictionAsync(connection, zone, batch);
+                    throw await ContradictionAsync(connection, zone, still);
                 }
 
                 return;
@@ -190,7 +191,10 @@ internal sealed class DynamicUpdate : IDnsProvider
         }
 
         var now = await RecordsAsync(batch, CancellationToken.None);
-        var strays = batch.Where(change => !Is(now[change], change, change.Target)).Select(change => $"{Named(change)} {Words(now[change])}").ToList();
+        var strays = batch
+            .Where(change => !Is(now[change], change, change.Target))
+            .Select(change => $"{Named(change)} {Words(now[change])}")
+            .ToList();
         if (strays.Count > 0)
         {
             throw new RolloutException(
@@ -201,27 +205,30 @@ internal sealed class DynamicUpdate : IDnsProvider
 
     /// <summary>The changes yet to be made.</summary>
     /// <exception cref="RolloutException">Some record is neither as expected nor as wanted.</exception>
-    private static List<RecordChange> Pending(IReadOnlyList<RecordChange> batch, IReadOnlyDictionary<RecordChange, IReadOnlyList<ZoneRecord>> now)
+    private static List<RecordChange> Pending(
+        IReadOnlyList<RecordChange> batch, IReadOnlyDictionary<RecordChange, IReadOnlyList<ZoneRecord>> now)
     {
         var edits = batch
             .Where(change => !Is(now[change], change, change.Record.Target) && !Is(now[change], change, change.Target))
             .Select(change => $"{Named(change)} {Words(now[change])}, not {change.Record.Target} with a TTL of {change.Record.TtlSeconds} s")
             .ToList();
+        var made = batch.Where(change => Is(now[change], change, change.Target)).ToList();
         return edits.Count == 0
-            ? [.. batch.Where(change => !Is(now[change], change, change.Target))]
+            ? [.. batch.Except(made)]
             : throw new RolloutException(
-                $"Somebody else changed the zone {batch[0].Record.Handle} since it was read: {string.Join("; ", edits)}. Nothing was written.",
+                $"Somebody else changed the zone {batch[0].Record.Handle} since it was read: {string.Join("; ", edits)}. "
+                    + (made.Count == 0 ? "Nothing was written." : $"{made.Count} of the {batch.Count} records are as wanted already."),
                 "Find out who edits the zone; then put the records back, or start the rollout anew from the records as they are.");
     }
 
     // Which records the server thinks of, it does not say: it has to be asked one by one.
-    private async Task<RolloutException> ContradictionAsync(TsigConnection connection, string zone, IReadOnlyList<RecordChange> batch)
+    private async Task<RolloutException> ContradictionAsync(TsigConnection connection, string zone, IReadOnlyList<RecordChange> pending)
     {
         var refused = new List<string>();
-        foreach (var change in batch)
+        foreach (var change in pending)
         {
             var question = new DnsUpdateMessage { ZoneName = DomainName.Parse(zone), Prequisites = { Expected(change, change.Record.Target) } };
-            if (Believed(await connection.UpdateAsync(question, CancellationToken.None), zone).Code is ReturnCode.NXRRSet or ReturnCode.NxDomain)
+            if (Believed(await connection.UpdateAsync(question, CancellationToken.None), $"the zone {zone}").Code is ReturnCode.NXRRSet or ReturnCode.NxDomain)
             {
                 refused.Add(Named(change));
             }
@@ -230,7 +237,7 @@ internal sealed class DynamicUpdate : IDnsProvider
         return new RolloutException(
             $"The name server {_server} refused to update the zone {zone}: {(refused.Count == 0 ? "a record" : string.Join(", ", refused))} "
                 + "did not have the target that it answers with. Nothing was written.",
-            "Where a wildcard answers for a name, give the name a record of its own; where somebody edits the zone at the same time, run the same command again.");
+            "Where a wildcard answers for a name, give it a record of its own; where somebody edits the zone right now, run the same command again.");
     }
 
     /// <summary>The records of a zone's names, and a problem where the zone would take no update of them.</summary>
@@ -238,7 +245,8 @@ internal sealed class DynamicUpdate : IDnsProvider
     {
         if (looks.Sum(look => look.Records.Count * (look.Name.Length - zone.Length + RecordBytes)) > Reach)
         {
-            return [.. looks.Select(look => new NameRecords(look.Name, look.Records, $"the zone {zone} has {looks.Sum(one => one.Records.Count)} records of hosts, too many for one update"))];
+            var problem = $"the zone {zone} has {looks.Sum(look => look.Records.Count)} records of hosts, too many for one update";
+            return [.. looks.Select(look => new NameRecords(look.Name, look.Records, problem))];
         }
 
         using var connection = Connect();
@@ -281,14 +289,15 @@ internal sealed class DynamicUpdate : IDnsProvider
         {
             var update = new DnsUpdateMessage { ZoneName = DomainName.Parse(zone) };
             update.Prequisites.AddRange(names.Select(name => new NameIsInUsePrequisite(DomainName.Parse(name))));
-            return Believed(await connection.UpdateAsync(update, cancellationToken), zone).Code;
+            return Believed(await connection.UpdateAsync(update, cancellationToken), $"the zone {zone}").Code;
         }
     }
 
     private async Task<IReadOnlyDictionary<RecordChange, IReadOnlyList<ZoneRecord>>> RecordsAsync(
         IReadOnlyList<RecordChange> batch, CancellationToken cancellationToken)
     {
-        var looks = (await LookAsync([.. batch.Select(change => change.Record.Host).Distinct()], cancellationToken)).ToDictionary(look => look.Name);
+        var looks = (await LookAsync([.. batch.Select(change => change.Record.Host).Distinct()], cancellationToken))
+            .ToDictionary(look => look.Name);
         if (looks.Values.Select(look => look.Problem).OfType<string>().Distinct().ToList() is { Count: > 0 } problems)
         {
             throw new RolloutException(
@@ -341,7 +350,8 @@ internal sealed class DynamicUpdate : IDnsProvider
             }
 
             var message = reply.Message!;
-            if (at.Contains('.', StringComparison.Ordinal) && message.AnswerRecords.OfType<CNameRecord>().Any(alias => TsigKey.Plain(alias.Name) == at))
+            var isAlias = message.AnswerRecords.OfType<CNameRecord>().Any(alias => TsigKey.Plain(alias.Name) == at);
+            if (isAlias && at.Contains('.', StringComparison.Ordinal))
             {
                 // The answer is about where the alias leads; an alias is never a zone's own name.
                 at = Parent(at);
@@ -380,7 +390,7 @@ internal sealed class DynamicUpdate : IDnsProvider
         return new Look(name, zone, [.. records.Distinct()]);
 
         async Task<Reply<DnsMessage>> AskAsync(string at, RecordType type) =>
-            Believed(await connection.AskAsync(at, type, signed, cancellationToken), null, signed);
+            Believed(await connection.AskAsync(at, type, signed, cancellationToken), at, signed);
     }
 
     private string? Problem(string name, Reply<DnsMessage> reply) => reply switch
@@ -399,14 +409,14 @@ internal sealed class DynamicUpdate : IDnsProvider
     /// <summary>Lets through what the server itself said. A refusal may be anybody's: it is believed, and changes nothing.</summary>
     /// <exception cref="NoAnswerException">There is nothing that could be believed, and another try may help.</exception>
     /// <exception cref="RolloutException">Neither the first nor another try can succeed.</exception>
-    private Reply<T> Believed<T>(Reply<T> reply, string? zone, bool signed = true)
+    private Reply<T> Believed<T>(Reply<T> reply, string subject, bool signed = true)
         where T : DnsMessageBase => reply switch
         {
             { Silence: { } silence } => throw new NoAnswerException(
                 $"The name server {_server} gave no answer: {silence}",
                 "Dns.UpdateServer names the primary of the zones; it has to be reachable from here over TCP."),
             { Code: ReturnCode.ServerFailure } => throw new NoAnswerException(
-                $"The name server {_server} answered SERVFAIL{(zone is null ? string.Empty : $" for the zone {zone}")}",
+                $"The name server {_server} answered SERVFAIL for {subject}",
                 "The name server's log says what it lacks: often a zone that is not loaded, or a disk that is full."),
             { Code: ReturnCode.BadSig } => throw new RolloutException(
                 $"The name server {_server} answered BADSIG: its key '{_key.Name}' is another than ours.",
@@ -416,7 +426,7 @@ internal sealed class DynamicUpdate : IDnsProvider
                 "Set the clock of this machine, or of the server (NTP): signatures are good for 5 minutes."),
             { IsSigned: false, Code: ReturnCode.NoError or ReturnCode.NxDomain or ReturnCode.NXRRSet } when signed => throw new RolloutException(
                 $"The answer of the name server {_server} ({Words(reply.Code)}) is not signed with the key '{_key.Name}', so it may be anybody's.",
-                "Something between this machine and the server answers in its stead, or the server's key of that name differs from Secrets.DnsUpdateKey."),
+                "Something between this machine and the server answers in its stead, or the server signs with another key than Secrets.DnsUpdateKey."),
             _ => reply,
         };
 
@@ -426,17 +436,20 @@ internal sealed class DynamicUpdate : IDnsProvider
         {
             ReturnCode.BadKey => (
                 $"it does not know the key '{_key.Name}' or does not let it update{(zone is null ? string.Empty : " this zone")}",
-                "Dns.UpdateServer has to be the zone's primary, Dns.UpdateKeyName and Dns.UpdateAlgorithm as in its configuration, and the zone has to let the key update it."),
+                "Dns.UpdateServer has to be the zone's primary, Dns.UpdateKeyName and Dns.UpdateAlgorithm as in its configuration, "
+                    + "and the zone has to let the key update it."),
             ReturnCode.Refused => (
                 $"it does not let the key '{_key.Name}' make this update",
                 "The zone's update policy on the server has to let the key change the hosts' A and AAAA records."),
             ReturnCode.NotAuthoritive => (
                 $"it is not the primary, or does not take the key '{_key.Name}'",
-                "Dns.UpdateServer has to be where the zone is edited, not a secondary; Dns.UpdateKeyName, Dns.UpdateAlgorithm and Secrets.DnsUpdateKey as in its configuration."),
+                "Dns.UpdateServer has to be where the zone is edited, not a secondary; Dns.UpdateKeyName, Dns.UpdateAlgorithm and "
+                    + "Secrets.DnsUpdateKey have to be as in its configuration."),
             ReturnCode.NotImplemented => ("it takes no dynamic updates", "Name a server that does (RFC 2136), or edit the zone where Dns.Provider says."),
             _ => ("it does not accept the update", "The name server's log says why."),
         };
-        return new RolloutException($"The name server {_server} answered {Words(code)}{(zone is null ? string.Empty : $" for the zone {zone}")}: {what}.", hint);
+        var where = zone is null ? string.Empty : $" for the zone {zone}";
+        return new RolloutException($"The name server {_server} answered {Words(code)}{where}: {what}.", hint);
     }
 
     private string Clocks(DateTimeOffset? server)
