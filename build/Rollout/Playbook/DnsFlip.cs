@@ -49,30 +49,44 @@ internal static class DnsFlip
     {
         var address = await run.AddressesAsync(to, cancellationToken);
         var begun = run.Time.GetTimestamp();
-        var (before, written) = await run.Zone.PointAsync(
-            run.Hosts,
-            address,
-            async seen =>
-            {
-                if (Unfinished(run.Journal.Entries, journal.Step, address.V4) is { } old)
-                {
-                    return Restored(seen, old);
-                }
-
-                if (seen.Any(r => r.Target != address.TargetOf(r.Type)))
-                {
-                    await journal.IntendAsync("records", IntentOf(seen, address));
-                }
-
-                return seen;
-            },
-            cancellationToken);
+        var (before, written) = await MoveAsync(
+            run.Zone, run.Hosts, address, journal.Step, run.Journal.Entries, intent => journal.IntendAsync("records", intent), cancellationToken);
         journal.Result["address"] = address.V4;
         journal.Result["records"] = written;
         journal.Result["recordsMs"] = (long)run.Time.GetElapsedTime(begun).TotalMilliseconds;
         journal.Result["ttl"] = before.Max(r => r.TtlSeconds);
         run.Console.Note($"{written} of {before.Count} records written in {run.Time.GetElapsedTime(begun).TotalMilliseconds:0} ms; waiting for every name server");
     }
+
+    /// <summary>Moves all hosts or none; where an earlier attempt was cut off, none means as they were before that one.</summary>
+    /// <param name="step">Whose intents count: 3.2's or 5.2's.</param>
+    /// <param name="entries">The journal so far.</param>
+    /// <param name="intend">Journals the old values; not called where nothing would be written, or where they are journalled already.</param>
+    internal static Task<(IReadOnlyList<HostRecord> Before, int Written)> MoveAsync(
+        DnsZone zone,
+        IReadOnlyCollection<string> hosts,
+        SlotAddress to,
+        string step,
+        IReadOnlyList<JournalEntry> entries,
+        Func<JsonObject, Task> intend,
+        CancellationToken cancellationToken) => zone.PointAsync(
+            hosts,
+            to,
+            async seen =>
+            {
+                if (Unfinished(entries, step, to.V4) is { } old)
+                {
+                    return Restored(seen, old);
+                }
+
+                if (seen.Any(r => r.Target != to.TargetOf(r.Type)))
+                {
+                    await intend(IntentOf(seen, to));
+                }
+
+                return seen;
+            },
+            cancellationToken);
 
     public static async Task RequireAsync(RolloutRun run, SlotPlace to, CancellationToken cancellationToken)
     {
@@ -116,7 +130,7 @@ internal static class DnsFlip
         }
     }
 
-    internal static JsonObject IntentOf(IReadOnlyList<HostRecord> seen, SlotAddress address)
+    private static JsonObject IntentOf(IReadOnlyList<HostRecord> seen, SlotAddress address)
     {
         var intent = new JsonObject
         {
@@ -133,7 +147,7 @@ internal static class DnsFlip
     }
 
     /// <summary>The last flip's intent, where it was neither completed nor failed (a failed one has restored the records).</summary>
-    internal static JsonObject? Unfinished(IReadOnlyList<JournalEntry> entries, string step, string address) =>
+    private static JsonObject? Unfinished(IReadOnlyList<JournalEntry> entries, string step, string address) =>
         entries.LastOrDefault(e => e.Step == step && e is { Event: JournalEvent.Intent, Part: "records" }) is { Data: { } intent } entry
         && intent["after"]?.GetValue<string>() == address
         && !entries.Any(e => e.Sequence > entry.Sequence && e.Step == step && e.Part is null && IsSettled(e))
@@ -141,7 +155,7 @@ internal static class DnsFlip
             : null;
 
     /// <summary>A flip that was killed half-way must, if it fails again, go back to where all hosts were and not to the mixture.</summary>
-    internal static IReadOnlyList<HostRecord> Restored(IReadOnlyList<HostRecord> seen, JsonObject intent) =>
+    private static IReadOnlyList<HostRecord> Restored(IReadOnlyList<HostRecord> seen, JsonObject intent) =>
         [.. seen.Select(r => intent[r.Type == "AAAA" ? "before6" : "before"]?[r.Host]?.GetValue<string>() is { } old ? r with { Target = old } : r)];
 
     // A flip that failed has restored the records, unless it says that it could not.
