@@ -739,7 +739,7 @@ public sealed class DynamicUpdateTests
         return failure;
     }
 
-    /// <summary>The real clock, as signatures need it; pauses between tries take no time, and deadlines pass when told.</summary>
+    /// <summary>The real clock, as signatures need it; pauses between tries take no time, and deadlines pass early when told.</summary>
     private sealed class WallClock : TimeProvider
     {
         private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(9);
@@ -777,16 +777,15 @@ public sealed class DynamicUpdateTests
                     await (dueTime < LongestPause ? OnPause() : Task.CompletedTask);
                     callback(state);
                 });
-            }
-            else if (dueTime >= TimeSpan.Zero)
-            {
-                lock (_deadlines)
-                {
-                    _deadlines.Add((callback, state));
-                }
+                return System.CreateTimer(callback, state, Timeout.InfiniteTimeSpan, period);
             }
 
-            return System.CreateTimer(callback, state, Timeout.InfiniteTimeSpan, period);
+            lock (_deadlines)
+            {
+                _deadlines.Add((callback, state));
+            }
+
+            return System.CreateTimer(callback, state, dueTime, period);
         }
     }
 }
