@@ -134,8 +134,20 @@ public sealed class RolloutRun : IAsyncDisposable
         Path.Combine(Path.GetFullPath(settings["Rollout.Artifacts"]!), settings.Environment.ToString().ToLowerInvariant(), release);
 
     /// <summary>The records of the production hosts at the provider that the settings name.</summary>
-    internal static DnsZone ZoneOf(Surroundings surroundings, RolloutSettings settings, Fence fence, TimeProvider time, IProgress<string> progress) =>
-        new(new LinodeDomains(surroundings.DnsApi, surroundings.DnsToken, fence, time, progress), settings["Dns.Alias"], time, progress);
+    internal static DnsZone ZoneOf(Surroundings surroundings, RolloutSettings settings, Fence fence, TimeProvider time, IProgress<string> progress)
+    {
+        IDnsProvider provider = string.Equals(settings["Dns.Provider"], "rfc2136", StringComparison.OrdinalIgnoreCase)
+            ? new DynamicUpdate(
+                settings["Dns.UpdateServer"]!,
+                settings["Dns.UpdateKeyName"]!,
+                settings["Dns.UpdateAlgorithm"]!,
+                settings.SecretOrNull("Secrets.DnsUpdateKey")!,
+                fence,
+                time,
+                progress)
+            : new LinodeDomains(surroundings.DnsApi, surroundings.DnsToken, fence, time, progress);
+        return new DnsZone(provider, settings["Dns.Alias"], time, progress);
+    }
 
     /// <summary>Enters the environment, reads the journal and finds out who is live.</summary>
     /// <exception cref="RolloutException">The environment does not answer, the journal cannot be trusted, or nobody is live.</exception>
