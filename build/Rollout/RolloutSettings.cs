@@ -112,6 +112,7 @@ public sealed class RolloutSettings
         Time("Dns.Timeout", "how long all name servers may take to agree, seconds", "1200"),
         Number("Traffic.HttpsPort", "the ingresses' HTTPS port", "443", 1, 65535),
         Text("Traffic.CertificateAuthority", "PEM file of the authority that signed the hosts' certificates; the system's where not set", null),
+        Number("Traffic.CertificateDays", "days for which every production host's certificate must still be valid when clients are sent to the candidate", "7", 0, 365),
         Time("Fence.Quiet", "for how long no order may be seen before a fence counts as proven, seconds", "3"),
         Time("Fence.Timeout", "how long a fence may take to be proven, seconds", "60"),
         Time("Fence.SessionMargin", "a session must be valid for at least this long when writes are frozen, seconds", "900"),
