@@ -67,13 +67,11 @@ public sealed class StageConfig : PlaybookStep
         {
             if (!secrets.TryGetValue(reference.Secret, out var data))
             {
-                if (own.Contains(reference.Secret))
+                // A TLS secret may have been issued where the candidate will stand.
+                if (!own.Contains(reference.Secret))
                 {
-                    // cert-manager has issued it where the candidate will stand.
-                    continue;
+                    problems.Add($"secret {run.Live.Namespace}/{reference.Secret} does not exist");
                 }
-
-                problems.Add($"secret {run.Live.Namespace}/{reference.Secret} does not exist");
             }
             else if (reference.Key is not null && !data.ContainsKey(reference.Key))
             {
