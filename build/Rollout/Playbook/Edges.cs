@@ -43,9 +43,9 @@ internal static class Edges
         var seen = await Waiting.UntilAsync(
             $"{run.Named(run.Candidate)} to be ready for clients",
             token => LookAsync(run, manifest, places[0], places[1], token),
-            findings => findings.Problems.Count == 0 || run.Time.GetElapsedTime(start) >= patience,
+            findings => findings.Problems.Count == 0 || run.Time.GetElapsedTime(start) >= patience - Interval,
             findings => string.Join("; ", findings.Problems.Take(3)),
-            patience + TimeSpan.FromMinutes(1),
+            patience,
             Interval,
             run.Time,
             run.Console.Progress,

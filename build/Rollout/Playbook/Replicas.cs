@@ -90,7 +90,7 @@ internal static class Replicas
         var wanted = Recorded(run);
         return [.. (await DeploymentsAsync(run, run.Candidate, cancellationToken))
             .Where(d => wanted.TryGetValue(d.Name, out var least) && (d.Replicas < least || d.Ready < least))
-            .Select(d => $"{d.Name} of {run.Named(run.Candidate)} has {d.Ready} replicas ready, wanted are the {wanted[d.Name]} of {run.Named(run.Live)}"
+            .Select(d => $"{d.Name} of {run.Named(run.Candidate)} has {d.Ready} ready, wanted are the {wanted[d.Name]} of {run.Named(run.Live)}"
                 + (d.Replicas < wanted[d.Name] ? $", and it asks for {d.Replicas}: kubectl scale deployment/{d.Name} --replicas={wanted[d.Name]} -n {run.Candidate.Namespace}" : string.Empty))];
     }
 

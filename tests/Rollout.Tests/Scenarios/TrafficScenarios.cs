@@ -105,17 +105,29 @@ public sealed class TrafficScenarios
     }
 
     [Test, Order(5)]
+    public async Task A_services_own_404_is_refused_where_live_answers_the_same_request()
+    {
+        await SelectAsync("fees-service");
+        var address = await AddressAsync("green");
+        await RefusedAsync(ExitCode.Held, nameof(FlipDns), $"ui.aether.example.com at {address}: / answered 404, expected 200 as live answers");
+        await SelectAsync("aether-2-ui");
+
+        Task SelectAsync(string app) => _world.KubectlAsync(
+            "patch", "service", "aether-2-ui", "-n", "aether-green", "--type=merge", "-p", new JsonObject { ["spec"] = new JsonObject { ["selector"] = new JsonObject { ["app"] = app } } }.ToJsonString());
+    }
+
+    [Test, Order(6)]
     public async Task A_candidate_that_shrank_in_the_freeze_is_refused_before_any_record_changes()
     {
         await _world.KubectlAsync("scale", "deployment/fees-service", "-n", "aether-green", "--replicas=1");
         await RefusedAsync(
             ExitCode.Held,
             nameof(FlipDns),
-            "fees-service of candidate (green) has 1 replicas ready, wanted are the 3 of live (blue), and it asks for 1: kubectl scale deployment/fees-service --replicas=3 -n aether-green");
+            "fees-service of candidate (green) has 1 ready, wanted are the 3 of live (blue), and it asks for 1: kubectl scale deployment/fees-service --replicas=3 -n aether-green");
         await _world.KubectlAsync("scale", "deployment/fees-service", "-n", "aether-green", "--replicas=3");
     }
 
-    [Test, Order(6)]
+    [Test, Order(7)]
     public async Task Mended_it_goes_on_and_the_size_stays_when_the_candidate_trades()
     {
         var switched = await _world.RunAsync("--target=Switch");
