@@ -87,11 +87,19 @@ public sealed class TrafficScenarios
     }
 
     [Test, Order(3)]
-    public async Task The_candidate_gets_lives_size_before_the_freeze()
+    public async Task The_candidate_gets_lives_size_before_the_freeze_also_where_live_grows_while_it_is_measured()
     {
-        var frozen = await _world.RunAsync("--target=FreezeWrites", "--exclusive");
+        await _world.SetFaultAsync("cluster-hold", "before:FreezeWrites/baseline/done");
+        var freezing = _world.RunAsync("--target=FreezeWrites", "--exclusive");
+        await _world.HeldAsync();
+        await _world.KubectlAsync("scale", "deployment/advisor-service", "-n", "aether-blue", "--replicas=2");
+        await _world.ClearFaultsAsync();
+        var frozen = await freezing;
         Assert.That(frozen.ExitCode, Is.Zero, () => frozen.Everything);
-        Assert.That((await ReadyAsync("fees-service"), await ReadyAsync("kill-switch"), await ReadyAsync("oms-service")), Is.EqualTo(("3", "2", "2")));
+        Assert.That(frozen.Output, Does.Contain("has grown since its size was written down"), () => frozen.Everything);
+        Assert.That(
+            (await ReadyAsync("fees-service"), await ReadyAsync("kill-switch"), await ReadyAsync("advisor-service"), await ReadyAsync("oms-service")),
+            Is.EqualTo(("3", "2", "2", "2")));
     }
 
     [TestCase("edge-missing-header", Fees, "header Content-Security-Policy is absent, expected 'default-src 'self'"), Order(4)]
