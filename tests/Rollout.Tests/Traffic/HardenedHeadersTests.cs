@@ -84,8 +84,11 @@ public sealed class HardenedHeadersTests
     {
         var live = Seen(new()
         {
-            ["Strict-Transport-Security"] = "max-age=31536000", ["Cross-Origin-Opener-Policy"] = "same-origin", ["Permissions-Policy"] = "camera=()",
-            ["Content-Type"] = "text/html", ["X-Request-Id"] = "1",
+            ["Strict-Transport-Security"] = "max-age=31536000",
+            ["Cross-Origin-Opener-Policy"] = "same-origin",
+            ["Permissions-Policy"] = "camera=()",
+            ["Content-Type"] = "text/html",
+            ["X-Request-Id"] = "1",
         });
         var candidate = Seen(new() { ["Strict-Transport-Security"] = "max-age=60", ["permissions-policy"] = "camera=()", ["Content-Type"] = "application/json" });
 
