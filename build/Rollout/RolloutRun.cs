@@ -273,18 +273,24 @@ public sealed class RolloutRun : IAsyncDisposable
     /// <param name="name">What the file is for; part of its name.</param>
     public async Task<IReadOnlyList<string>> ValuesAsync(SlotPlace slot, ChartValues values, string name, CancellationToken cancellationToken)
     {
-        var overlays = Overlays(slot);
+        var layers = await LayersAsync(slot, cancellationToken);
+        Directory.CreateDirectory(Folder);
+        var file = Path.Combine(Folder, $"values-{name}.json");
+        await File.WriteAllTextAsync(file, values.ToValuesFile(layers), cancellationToken);
+        return [.. Overlays(slot), Shown(file)];
+    }
+
+    /// <summary>The chart's own values and the checkout's overlays for a slot, in Helm's order.</summary>
+    public async Task<IReadOnlyList<JsonObject>> LayersAsync(SlotPlace slot, CancellationToken cancellationToken)
+    {
         var layers = new List<JsonObject>();
-        foreach (var path in overlays.Prepend(Path.Combine(ChartFolder, "values.yaml")))
+        foreach (var path in Overlays(slot).Prepend(Path.Combine(ChartFolder, "values.yaml")))
         {
             var text = await File.ReadAllTextAsync(path, cancellationToken);
             layers.AddRange(RenderedChart.YamlDocuments(text).OfType<JsonObject>());
         }
 
-        Directory.CreateDirectory(Folder);
-        var file = Path.Combine(Folder, $"values-{name}.json");
-        await File.WriteAllTextAsync(file, values.ToValuesFile(layers), cancellationToken);
-        return [.. overlays, Shown(file)];
+        return layers;
     }
 
     /// <summary>The checkout's overlay files for a slot.</summary>
@@ -308,6 +314,7 @@ public sealed class RolloutRun : IAsyncDisposable
             ? images.ToDictionary(p => p.Key, p => p.Value!.GetValue<string>())
             : new Dictionary<string, string>(),
         ServesProduction = Journal.Last("FreezeWrites", JournalEvent.Intent, "production-hosts") is not null,
+        Replicas = Replicas.Counts(Journal),
         HasExchangeKeys = Journal.IsDone("ReenableTrading"),
         ExchangeKeysChecksum = Journal.IsDone("ReenableTrading") ? Release : string.Empty,
         Environment = Journal.Last("BootstrapObservability", JournalEvent.Intent, "environment")?.Data?["after"] is JsonObject environment

@@ -123,6 +123,7 @@ public sealed class RolloutSettings
         Text("Traffic.CertificateAuthority", "PEM file of the authority that signed the hosts' certificates; the system's where not set", null),
         Time("Traffic.IdleWindow", "for how long a slot's remaining traffic is counted before it is retired, seconds", "10"),
         Number("Traffic.IdleRate", "requests a second at its ingress up to which a slot counts as left by its clients", "1", 0, 1000),
+        Number("Traffic.CertificateDays", "days for which every production host's certificate must still be valid when clients are sent to the candidate", "7", 0, 365),
         Time("Fence.Quiet", "for how long no order may be seen before a fence counts as proven, seconds", "3"),
         Time("Fence.Timeout", "how long a fence may take to be proven, seconds", "60"),
         Time("Fence.SessionMargin", "a session must be valid for at least this long when writes are frozen, seconds", "900"),

@@ -8,6 +8,8 @@ namespace Rollout.Cluster;
 /// </summary>
 public sealed record ChartValues
 {
+    private const string ReplicaCount = "replicaCount";
+
     /// <summary>Image repository to <c>TAG@sha256:…</c>.</summary>
     public IReadOnlyDictionary<string, string> Pins { get; init; } = new Dictionary<string, string>();
 
@@ -23,19 +25,49 @@ public sealed record ChartValues
     /// <summary>Changes when the exchange keys do, so that their readers restart.</summary>
     public string ExchangeKeysChecksum { get; init; } = string.Empty;
 
+    /// <summary>
+    /// Replicas by the path of the value that sets them, as in <c>backendServices.oms.replicaCount</c>: what makes a slot larger than its overlays do.
+    /// </summary>
+    public IReadOnlyDictionary<string, int> Replicas { get; init; } = new Dictionary<string, int>();
+
     /// <summary>Variables for every service, as <c>PROMETHEUS_EXPORTER_PORT</c>.</summary>
     public IReadOnlyDictionary<string, string> Environment { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>
+    /// The path of every value that may set a workload's replicas: where the values have a <c>replicaCount</c>, or leave it to the chart's default.
+    /// Which Deployment is whose is in the chart's templates alone: <see cref="RenderedChart.SizedBy"/> finds it out.
+    /// </summary>
+    /// <param name="layers">The chart's own values and the overlays, in Helm's order.</param>
+    public static IReadOnlyList<string> ReplicaPaths(IEnumerable<JsonObject> layers)
+    {
+        var paths = new List<string>();
+        Collect(MergedOf(layers), string.Empty);
+        return paths;
+
+        void Collect(JsonObject from, string path)
+        {
+            // What the platform's schema demands of a workload.
+            if (from.ContainsKey(ReplicaCount) || (from["image"] is JsonObject image && image.ContainsKey("repository") && from["resources"] is JsonObject))
+            {
+                paths.Add(path + ReplicaCount);
+            }
+
+            // A key with a dot in it has no path, as in helm's own --set.
+            foreach (var (key, value) in from.Where(p => !p.Key.Contains('.', StringComparison.Ordinal)))
+            {
+                if (value is JsonObject child)
+                {
+                    Collect(child, $"{path}{key}.");
+                }
+            }
+        }
+    }
 
     /// <summary>The values file's content. JSON is YAML.</summary>
     /// <param name="layers">The chart's own values and the overlays, in Helm's order.</param>
     public string ToValuesFile(IEnumerable<JsonObject> layers)
     {
-        var merged = new JsonObject();
-        foreach (var layer in layers)
-        {
-            Merge(merged, layer);
-        }
-
+        var merged = MergedOf(layers);
         var values = new JsonObject
         {
             ["global"] = new JsonObject
@@ -46,6 +78,11 @@ public sealed record ChartValues
             },
         };
         Pin(merged, values);
+        foreach (var (path, replicas) in Replicas)
+        {
+            Set(values, path.Split('.'), replicas);
+        }
+
         return values.ToJsonString(new System.Text.Json.JsonSerializerOptions { WriteIndented = true });
     }
 
@@ -92,6 +129,32 @@ public sealed record ChartValues
 
     private string? FindPin(string repository) =>
         Pins.FirstOrDefault(p => p.Key == repository || p.Key.EndsWith("/" + repository, StringComparison.Ordinal)).Value;
+
+    private static void Set(JsonObject into, string[] path, int value)
+    {
+        foreach (var key in path[..^1])
+        {
+            if (into[key] is not JsonObject inner)
+            {
+                into[key] = inner = [];
+            }
+
+            into = inner;
+        }
+
+        into[path[^1]] = value;
+    }
+
+    private static JsonObject MergedOf(IEnumerable<JsonObject> layers)
+    {
+        var merged = new JsonObject();
+        foreach (var layer in layers)
+        {
+            Merge(merged, layer);
+        }
+
+        return merged;
+    }
 
     private static void Merge(JsonObject into, JsonObject layer)
     {

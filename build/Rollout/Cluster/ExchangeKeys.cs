@@ -54,6 +54,12 @@ public static class ExchangeKeys
 /// <summary>Secrets that a slot gets from the other one.</summary>
 public static class SecretCopies
 {
+    private const string ManagedBy = "app.kubernetes.io/managed-by";
+    private const string Us = "aether-rollout";
+
+    /// <summary>Whether a Secret is such a copy.</summary>
+    public static bool IsCopy(JsonObject secret) => secret["metadata"]?["labels"]?[ManagedBy]?.GetValue<string>() == Us;
+
     /// <summary>Copies secrets by name, through memory only; one that the source lacks is an error.</summary>
     /// <exception cref="RolloutException">The source namespace has no such secret.</exception>
     public static async Task CopyAsync(KubernetesCluster cluster, string from, string to, IReadOnlyList<string> names, CancellationToken cancellationToken)
@@ -77,7 +83,7 @@ public static class SecretCopies
                     {
                         ["name"] = name,
                         ["namespace"] = to,
-                        ["labels"] = new JsonObject { ["app.kubernetes.io/managed-by"] = "aether-rollout" },
+                        ["labels"] = new JsonObject { [ManagedBy] = Us },
                     },
                     ["type"] = secret["type"]?.DeepClone(),
                     ["data"] = secret["data"]?.DeepClone(),

@@ -29,6 +29,19 @@ public sealed class RenderedChart
     public IReadOnlyList<string> Hosts =>
         [.. Ingresses.SelectMany(HostsOf).Distinct(StringComparer.OrdinalIgnoreCase).Order(StringComparer.Ordinal)];
 
+    /// <summary>
+    /// Replicas that each Deployment begins with, by name: its own, or the least that its autoscaler keeps, where that is more or the chart leaves the
+    /// number to the autoscaler.
+    /// </summary>
+    public IReadOnlyDictionary<string, int> Sizes
+    {
+        get
+        {
+            var least = LeastReplicas().ToLookup(l => l.Deployment, l => l.Replicas);
+            return Deployments.ToDictionary(NameOf, d => least[NameOf(d)].Append(d["spec"]?["replicas"]?.GetValue<int>() ?? 1).Max());
+        }
+    }
+
     /// <summary>Every container image of every pod template, sorted.</summary>
     public IReadOnlyList<string> Images => [.. PodSpecs()
         .SelectMany(s => Items(s["containers"]).Concat(Items(s["initContainers"])))
@@ -71,6 +84,34 @@ public sealed class RenderedChart
 
             return [.. found.OrderBy(s => s.Secret, StringComparer.Ordinal).ThenBy(s => s.Key, StringComparer.Ordinal)];
         }
+    }
+
+    /// <summary>
+    /// The TLS secret that an Ingress names for a host; null where none does. An entry without hosts is for all hosts of its Ingress.
+    /// </summary>
+    public string? TlsSecretOf(string host) => IngressesOf(host)
+        .SelectMany(i => Items(i["spec"]?["tls"]))
+        .Where(t => t["hosts"] is not JsonArray { Count: > 0 } hosts || hosts.Any(h => IsFor(h?.GetValue<string>(), host)))
+        .Select(t => Text(t, "secretName")).FirstOrDefault(name => !string.IsNullOrEmpty(name));
+
+    /// <summary>The Ingresses that serve a host.</summary>
+    public IEnumerable<JsonObject> IngressesOf(string host) => Ingresses.Where(i => HostsOf(i).Contains(host, StringComparer.OrdinalIgnoreCase));
+
+    /// <summary>The class that an Ingress asks for; null where it leaves that to the cluster's default.</summary>
+    public static string? ClassOf(JsonObject ingress) => ingress["spec"]?["ingressClassName"]?.GetValue<string>()
+        ?? ingress["metadata"]?["annotations"]?["kubernetes.io/ingress.class"]?.GetValue<string>();
+
+    /// <summary>
+    /// Which value sets the size of which Deployment, told by numbers that occur nowhere else: this is the chart rendered with
+    /// <paramref name="marks"/> as replicas. A Deployment whose size no value sets is not among them.
+    /// </summary>
+    /// <param name="marks">A number of its own for each path of <see cref="ChartValues.ReplicaPaths"/>.</param>
+    public IReadOnlyDictionary<string, string> SizedBy(IReadOnlyDictionary<string, int> marks)
+    {
+        var paths = marks.ToDictionary(m => m.Value, m => m.Key);
+        return Deployments.Select(d => (Deployment: NameOf(d), Replicas: d["spec"]?["replicas"]?.GetValue<int>() ?? 1)).Concat(LeastReplicas())
+            .Where(d => paths.ContainsKey(d.Replicas))
+            .GroupBy(d => d.Deployment).ToDictionary(g => g.Key, g => paths[g.First().Replicas]);
     }
 
     /// <summary>The hosts of one Ingress.</summary>
@@ -145,6 +186,14 @@ public sealed class RenderedChart
     private static string? Text(JsonObject from, string name) => from[name]?.GetValue<string>();
 
     private static bool IsOptional(JsonObject reference) => reference["optional"] is JsonValue value && value.GetValue<bool>();
+
+    private static bool IsFor(string? name, string host) => string.Equals(name, host, StringComparison.OrdinalIgnoreCase)
+        || (name?.StartsWith("*.", StringComparison.Ordinal) == true && host.Contains('.', StringComparison.Ordinal)
+            && string.Equals(name[1..], host[host.IndexOf('.', StringComparison.Ordinal)..], StringComparison.OrdinalIgnoreCase));
+
+    private IEnumerable<(string Deployment, int Replicas)> LeastReplicas() => OfKind("HorizontalPodAutoscaler")
+        .Where(h => h["spec"]?["scaleTargetRef"]?["kind"]?.GetValue<string>() == "Deployment")
+        .Select(h => (h["spec"]!["scaleTargetRef"]!["name"]!.GetValue<string>(), h["spec"]!["minReplicas"]?.GetValue<int>() ?? 1));
 
     private IEnumerable<JsonObject> OfKind(string kind) => Objects.Where(o => o["kind"]?.GetValue<string>() == kind);
 

@@ -7,7 +7,7 @@ namespace Rollout.Playbook;
 /// <summary>
 /// "Commit any configuration overrides to the blue environment values file and verify secrets are present for company and director accounts."
 /// <para>Changes: nothing. Done when: overlays are committed, the chart lints, every secret that the rendered workloads refer to exists with its
-/// key, exchange keys have their shape, both slots have an address of their own, and live's session works. Undone by: nothing to undo.</para>
+/// key, every production host has a TLS secret, exchange keys have their shape, both slots have an address of their own, and live's session works. Undone by: nothing to undo.</para>
 /// </summary>
 [TaskDescription("1.4 Stage config: overlays are committed, and secrets of company and directors are present")]
 [IsDependentOn(typeof(ExportHealthSnapshot))]
@@ -34,7 +34,10 @@ public sealed class StageConfig : PlaybookStep
             }
         }
 
-        problems.AddRange(await MissingSecretsAsync(run, cancellationToken));
+        // With exchange keys and production hosts, as the candidate will run in the end: a pod starts without the keys, so nobody else would notice.
+        var rendered = await run.RenderAsync(run.Candidate, run.CandidateValues with { HasExchangeKeys = true, ServesProduction = true }, "trading", cancellationToken);
+        problems.AddRange(await MissingSecretsAsync(run, rendered, cancellationToken));
+        problems.AddRange(run.Hosts.Where(h => rendered.TlsSecretOf(h) is null).Select(h => $"no Ingress names a TLS secret for {h}"));
         if (await run.AddressAsync(run.Live, cancellationToken) == await run.AddressAsync(run.Candidate, cancellationToken))
         {
             problems.Add("both slots have the same ingress address");
@@ -46,12 +49,17 @@ public sealed class StageConfig : PlaybookStep
                 $"{problems.Count} things are missing for {run.Release}:\n  - {string.Join("\n  - ", problems)}",
                 "Mend them and run the same command again.");
         }
+
+        // There is time to renew until 3.1, which refuses these.
+        foreach (var outlook in await Certificates.OutlookAsync(run, rendered, cancellationToken))
+        {
+            run.Console.Warning(outlook);
+        }
     }
 
-    private static async Task<IReadOnlyList<string>> MissingSecretsAsync(RolloutRun run, CancellationToken cancellationToken)
+    private static async Task<IReadOnlyList<string>> MissingSecretsAsync(RolloutRun run, RenderedChart rendered, CancellationToken cancellationToken)
     {
-        // With exchange keys, as the candidate will run in the end: a pod starts without them, so nobody else would notice.
-        var rendered = await run.RenderAsync(run.Candidate, run.CandidateValues with { HasExchangeKeys = true }, "trading", cancellationToken);
+        var own = (await Certificates.SecretsAsync(run, run.Candidate.Namespace, rendered, cancellationToken)).Where(s => s.Value is not null).Select(s => s.Key).ToHashSet();
         var secrets = (await run.Cluster.ListAsync($"/api/v1/namespaces/{run.Live.Namespace}/secrets", cancellationToken))
             .ToDictionary(s => s["metadata"]!["name"]!.GetValue<string>(), s => s["data"] as JsonObject ?? []);
         var problems = new List<string>();
@@ -59,7 +67,11 @@ public sealed class StageConfig : PlaybookStep
         {
             if (!secrets.TryGetValue(reference.Secret, out var data))
             {
-                problems.Add($"secret {run.Live.Namespace}/{reference.Secret} does not exist");
+                // A TLS secret may have been issued where the candidate will stand.
+                if (!own.Contains(reference.Secret))
+                {
+                    problems.Add($"secret {run.Live.Namespace}/{reference.Secret} does not exist");
+                }
             }
             else if (reference.Key is not null && !data.ContainsKey(reference.Key))
             {

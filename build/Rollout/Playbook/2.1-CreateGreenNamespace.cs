@@ -6,8 +6,8 @@ namespace Rollout.Playbook;
 
 /// <summary>
 /// "Use kubectl create namespace aether-green."
-/// <para>Changes: the candidate's namespace, and in it the secrets its workloads refer to, but not the exchange keys: a candidate without keys
-/// cannot send orders (invariant 1). Done when: namespace and secrets are there and no exchange key is. Undone by: Retire.</para>
+/// <para>Changes: the candidate's namespace, and in it the secrets its workloads and hosts refer to, but not the exchange keys: a candidate without keys
+/// cannot send orders (invariant 1). TLS secrets that cert-manager has issued there stay. Done when: namespace and secrets are there and no exchange key is. Undone by: Retire.</para>
 /// </summary>
 [TaskDescription("2.1 Create the green namespace: the candidate's namespace with its secrets, exchange keys withheld")]
 [IsDependentOn(typeof(Prepare))]
@@ -49,10 +49,13 @@ public sealed class CreateGreenNamespace : PlaybookStep
         var present = await ExchangeKeys.PresentAsync(run.Cluster, run.Candidate.Namespace, accounts, cancellationToken);
         await journal.IntendAsync("exchange-keys", new() { ["before"] = new JsonArray([.. present.Select(a => JsonValue.Create(a))]), ["after"] = new JsonArray() });
         await ExchangeKeys.WithholdAsync(run.Cluster, run.Candidate.Namespace, present, cancellationToken);
-        var needed = await NeededAsync(run, cancellationToken);
-        await SecretCopies.CopyAsync(run.Cluster, run.Live.Namespace, run.Candidate.Namespace, needed, cancellationToken);
+        var rendered = await run.RenderAsync(run.Candidate, run.CandidateValues with { ServesProduction = true }, "candidate", cancellationToken);
+        var needed = Needed(run, rendered);
+        var others = needed.Except(Certificates.NamesOf(run, rendered)).ToList();
+        await SecretCopies.CopyAsync(run.Cluster, run.Live.Namespace, run.Candidate.Namespace, others, cancellationToken);
+        await Certificates.CopyAsync(run, rendered, journal, cancellationToken);
         journal.Result["secrets"] = new JsonArray([.. needed.Select(n => JsonValue.Create(n))]);
-        run.Console.Note($"{needed.Count} secrets copied from {run.Live.Namespace}");
+        run.Console.Note($"{needed.Count} secrets of {run.Live.Namespace} are there");
     }
 
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
@@ -70,9 +73,8 @@ public sealed class CreateGreenNamespace : PlaybookStep
     private static Task<JsonNode?> NamespaceAsync(RolloutRun run, CancellationToken cancellationToken) =>
         run.Cluster.GetAsync($"/api/v1/namespaces/{run.Candidate.Namespace}", cancellationToken);
 
-    private static async Task<IReadOnlyList<string>> NeededAsync(RolloutRun run, CancellationToken cancellationToken)
+    private static IReadOnlyList<string> Needed(RolloutRun run, RenderedChart rendered)
     {
-        var rendered = await run.RenderAsync(run.Candidate, run.CandidateValues with { ServesProduction = true }, "candidate", cancellationToken);
         var keys = run.Settings.List("Platform.Accounts").Select(ExchangeKeys.SecretOf).ToHashSet();
         var made = rendered.Objects.Where(o => o["kind"]?.GetValue<string>() == "Secret").Select(o => o["metadata"]!["name"]!.GetValue<string>()).ToHashSet();
         return [.. rendered.Secrets.Where(s => !s.IsOptional).Select(s => s.Secret).Distinct().Where(n => !keys.Contains(n) && !made.Contains(n))];

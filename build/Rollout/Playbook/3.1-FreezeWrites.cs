@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Cake.Frosting;
 using Rollout.Environments;
+using Rollout.Journal;
 using Rollout.Monitoring;
 using Rollout.Platform;
 
@@ -8,7 +9,8 @@ namespace Rollout.Playbook;
 
 /// <summary>
 /// "Enable safe mode on the blue environment to halt order submission while keeping read APIs available."
-/// <para>Changes: first, while clients notice nothing, the candidate's ingress gets the production hosts and live is measured; then live's fences.
+/// <para>Changes: first, while clients notice nothing, the candidate gets the production hosts, live's certificates and live's size, and live is
+/// measured; then live's fences. Nothing is frozen for a candidate that clients could not be sent to.
 /// Done when: no order leaves live, seen on every OMS pod, and reads still work. Undone by: 5.3.</para>
 /// </summary>
 [TaskDescription("3.1 Freeze writes: live is fenced, and its orders are seen to stop; reads go on")]
@@ -27,18 +29,16 @@ public sealed class FreezeWrites : PlaybookStep
 
         return new StepPlan(
             $"serve the {run.Hosts.Count} production hosts on {run.Named(run.Candidate)} too, before clients are sent there",
+            $"make {run.Named(run.Candidate)} as large as {run.Named(run.Live)}, and copy certificates that were renewed there",
             $"measure {run.Named(run.Live)} for {run.Settings["Monitoring.Baseline"]} s as the baseline",
             $"fence {run.Named(run.Live)}: simulation mode for {run.Settings["Platform.Accounts"]}, safe mode");
     }
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
-        await journal.PartAsync("production-hosts", async _ =>
-        {
-            await journal.IntendAsync("production-hosts", new() { ["before"] = false, ["after"] = true });
-            await CandidateUpgrade.ApplyAsync(run, run.CandidateValues, "3.1 production hosts", cancellationToken);
-            await Edges.RequireAsync(run, run.Candidate, cancellationToken);
-        });
+        // Live's size before anything else: the upgrade that brings the hosts gives it to the candidate.
+        await journal.PartAsync(Replicas.Part, async data => data[Replicas.Part] = await Replicas.ReadAsync(run, run.Live, cancellationToken));
+        await journal.PartAsync(Replicas.CandidatePart, _ => PrepareCandidateAsync(run, journal, cancellationToken));
         await journal.PartAsync("baseline", async data =>
         {
             var interval = run.Settings.Duration("Monitoring.Interval");
@@ -54,13 +54,49 @@ public sealed class FreezeWrites : PlaybookStep
             data["series"] = watch.Series.ToText();
             run.Console.Note($"baseline of {run.Named(run.Live)}: {watch.Summary}");
         });
-        await journal.PartAsync(Replicas.Part, async data => data[Replicas.Part] = await Replicas.ReadAsync(run, run.Live, cancellationToken));
+        if (run.Progress.FrozenSince is null)
+        {
+            await LookAgainAsync(run, journal, cancellationToken);
+        }
+
         await run.LiveStack.PreflightAsync(cancellationToken);
         await run.BeginDrillAsync(cancellationToken);
         run.Console.Note($"freezing {run.Named(run.Live)}: no slot trades from here on");
         var since = await Fences.SetAsync(run, run.Live, run.LiveStack, journal, mustSeeFlow: true, cancellationToken);
         await Fences.RefuseSharedAsync(run, cancellationToken);
         journal.Result["frozenSince"] = since.ToString("O");
+    }
+
+    private static async Task PrepareCandidateAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
+        var values = run.CandidateValues with { ServesProduction = true, Replicas = new Dictionary<string, int>() };
+        var rendered = await run.RenderAsync(run.Candidate, values, "sizes", cancellationToken);
+        var counts = await Replicas.CandidateCountsAsync(run, values, rendered, cancellationToken);
+        await Certificates.CopyAsync(run, rendered, journal, cancellationToken);
+        var intent = new JsonObject { ["before"] = false, ["after"] = true };
+        Replicas.Keep(counts, intent);
+        await journal.IntendAsync(Replicas.CandidatePart, intent);
+        await CandidateUpgrade.ApplyAsync(run, run.CandidateValues, "3.1 production hosts", cancellationToken);
+        await Edges.RequireReadyAsync(run, cancellationToken, tells: true);
+    }
+
+    // The last moment before nobody trades. An earlier attempt may have prepared the candidate hours ago, and live may have grown while it was measured.
+    private static async Task LookAgainAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
+        if (await Replicas.HasLiveGrownAsync(run, cancellationToken))
+        {
+            run.Console.Note($"{run.Named(run.Live)} has grown since its size was written down");
+            await journal.AppendAsync(JournalEvent.Done, Replicas.Part, new() { [Replicas.Part] = await Replicas.ReadAsync(run, run.Live, cancellationToken) });
+        }
+
+        if ((await Replicas.MissingAsync(run, cancellationToken)).Count > 0)
+        {
+            await PrepareCandidateAsync(run, journal, cancellationToken);
+        }
+        else
+        {
+            await Edges.RequireReadyAsync(run, cancellationToken);
+        }
     }
 
     // A token that dies inside the freeze leaves nobody who could lift it (platform contract, section 5).

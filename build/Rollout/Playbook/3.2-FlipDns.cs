@@ -14,7 +14,7 @@ public sealed class FlipDns : PlaybookStep
 {
     protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken)
     {
-        await Edges.RequireAsync(run, run.Candidate, cancellationToken);
+        await Edges.RequireReadyAsync(run, cancellationToken);
         return await DnsFlip.PlanAsync(run, run.Candidate, cancellationToken);
     }
 

@@ -1,15 +1,33 @@
 using System.Text;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 
 namespace Rollout.Traffic;
+
+/// <summary>How a host's headers differ from those that live sends: each a sentence that names host, header, what was expected and what was seen.</summary>
+/// <param name="Problems">A header is lost or weakened, and nobody asked for it.</param>
+/// <param name="Warnings">A header is taken away, because the Ingress says so.</param>
+/// <param name="Differences">A header gets another value, because the Ingress says so.</param>
+public sealed record HeaderDifferences(IReadOnlyList<string> Problems, IReadOnlyList<string> Warnings, IReadOnlyList<string> Differences);
 
 /// <summary>
 /// The response headers an Ingress promises, and whether they are on the wire. A promise is not enough: ingress-nginx drops snippets
 /// unless they are allowed, and says nothing (platform contract, 8.4).
 /// </summary>
-public static class HardenedHeaders
+public static partial class HardenedHeaders
 {
     private const string Annotation = "nginx.ingress.kubernetes.io/configuration-snippet";
+
+    // Strict-Transport-Security is in no Ingress: it comes from the controller's own settings, which each slot has of its own.
+    private static readonly string[] Hardening =
+    [
+        "Content-Security-Policy", "Strict-Transport-Security", "X-Frame-Options", "X-Content-Type-Options", "Referrer-Policy", "X-XSS-Protection",
+        "Permissions-Policy",
+    ];
+
+    /// <summary>Whether a header is one that protects clients.</summary>
+    public static bool IsHardening(string name) =>
+        Hardening.Contains(name, StringComparer.OrdinalIgnoreCase) || name.StartsWith("Cross-Origin-", StringComparison.OrdinalIgnoreCase);
 
     /// <summary>
     /// The headers that <c>more_set_headers</c> in the Ingress's <c>configuration-snippet</c> sets; names in any case. An empty
@@ -77,6 +95,52 @@ public static class HardenedHeaders
 
         return differences;
     }
+
+    /// <summary>
+    /// Every hardening header that live sends must be sent by the candidate too, with the same value, unless the candidate's Ingress promises
+    /// another one. Whether such a promise is kept is <see cref="Compare"/>'s matter.
+    /// </summary>
+    /// <param name="promised">As <see cref="FromIngress"/> reads them from the candidate's Ingress.</param>
+    /// <param name="live">Live's answer; without one there is nothing to compare with.</param>
+    /// <param name="candidate">The candidate's answer to the same request.</param>
+    public static HeaderDifferences CompareWithLive(
+        string host, IReadOnlyDictionary<string, string> promised, HostProbeResult live, HostProbeResult candidate)
+    {
+        var (problems, warnings, differences) = (new List<string>(), new List<string>(), new List<string>());
+        if (live.Error is not null || candidate.Error is not null)
+        {
+            return new HeaderDifferences(problems, warnings, differences);
+        }
+
+        foreach (var (name, value) in live.Headers.Where(h => IsHardening(h.Key)).OrderBy(h => h.Key, StringComparer.Ordinal))
+        {
+            var sent = value.Trim();
+            var found = candidate.Headers.TryGetValue(name, out var text) ? text.Trim() : null;
+            if (!promised.TryGetValue(name, out var promise))
+            {
+                if (found is null || Steady(found) != Steady(sent))
+                {
+                    problems.Add($"{host} at {candidate.Address}: header {name} is {Quoted(found)}, expected '{sent}' as live sends it.");
+                }
+            }
+            else if (promise.Length == 0)
+            {
+                warnings.Add($"{host}: the candidate's Ingress takes away header {name}, which live sends as '{sent}'.");
+            }
+            else if (Steady(promise) != Steady(sent) && !promise.Contains('$', StringComparison.Ordinal))
+            {
+                differences.Add($"{host}: header {name} will be '{promise}', live sends '{sent}'.");
+            }
+        }
+
+        return new HeaderDifferences(problems, warnings, differences);
+    }
+
+    // A nonce is another one in each answer.
+    private static string Steady(string value) => Nonce().Replace(value, "'nonce'");
+
+    [GeneratedRegex("'nonce-[^']*'")]
+    private static partial Regex Nonce();
 
     private static string Quoted(string? value) => value is null ? "absent" : $"'{value}'";
 

@@ -22,7 +22,14 @@ public sealed record HostProbeResult(
     IReadOnlyDictionary<string, string> Headers,
     string? CertificateSubject,
     DateTimeOffset? CertificateExpires,
-    string? Error);
+    string? Error)
+{
+    /// <summary>What was asked for.</summary>
+    public string Path { get; init; } = "/";
+
+    /// <summary>The certificate presented, trusted or not; null when none was.</summary>
+    public HostCertificate? Certificate { get; init; }
+}
 
 /// <summary>
 /// Asks a slot's ingress for a production host before DNS names it: the connection goes to a given address while SNI, Host header and
@@ -62,7 +69,11 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
         try
         {
             using var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
-            return new HostProbeResult(host, address, (int)response.StatusCode, HeadersOf(response), seen.Subject, seen.Expires, null);
+            return new HostProbeResult(host, address, (int)response.StatusCode, HeadersOf(response), seen.Subject, seen.Expires, null)
+            {
+                Path = path,
+                Certificate = seen.Certificate,
+            };
         }
         catch (HttpRequestException exception)
         {
@@ -74,7 +85,7 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
         }
 
         HostProbeResult Failed(string error) =>
-            new(host, address, null, new Dictionary<string, string>(), seen.Subject, seen.Expires, error);
+            new(host, address, null, new Dictionary<string, string>(), seen.Subject, seen.Expires, error) { Path = path, Certificate = seen.Certificate };
     }
 
     private async Task<Stream> ConnectAsync(string address, CancellationToken cancellationToken)
@@ -163,9 +174,11 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
     /// <summary>The certificate a server presented, and what is wrong with it.</summary>
     private sealed class Presented
     {
-        public string? Subject { get; private set; }
+        public HostCertificate? Certificate { get; private set; }
 
-        public DateTimeOffset? Expires { get; private set; }
+        public string? Subject => Certificate?.Subject;
+
+        public DateTimeOffset? Expires => Certificate?.Until;
 
         public string? Problem { get; private set; }
 
@@ -173,12 +186,11 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
         {
             if (presented is X509Certificate2 certificate)
             {
-                Subject = certificate.Subject;
-                Expires = new DateTimeOffset(certificate.NotAfter.ToUniversalTime());
+                Certificate = HostCertificate.Of(certificate);
                 var problems = new List<string>();
                 if (errors.HasFlag(SslPolicyErrors.RemoteCertificateNameMismatch))
                 {
-                    problems.Add($"is for {Names(certificate)}, not for {host}");
+                    problems.Add($"is for {(Certificate.Names.Count > 0 ? string.Join(", ", Certificate.Names) : "no host")}, not for {host}");
                 }
 
                 if (errors.HasFlag(SslPolicyErrors.RemoteCertificateChainErrors))
@@ -194,15 +206,6 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
             }
 
             return errors == SslPolicyErrors.None;
-        }
-
-        private static string Names(X509Certificate2 certificate)
-        {
-            var names = certificate.Extensions
-                .OfType<X509SubjectAlternativeNameExtension>()
-                .SelectMany(names => names.EnumerateDnsNames())
-                .ToList();
-            return names.Count > 0 ? string.Join(", ", names) : "no host";
         }
 
         private static IEnumerable<string> ChainProblems(X509Certificate2 certificate, X509Chain? chain)

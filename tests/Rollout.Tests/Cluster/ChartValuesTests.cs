@@ -38,5 +38,26 @@ public sealed class ChartValuesTests
         Assert.That(values["global"]!["hosts"]!["production"]!.GetValue<bool>(), Is.False);
     }
 
+    [Test]
+    public void Replicas_are_written_to_their_paths_beside_the_pins()
+    {
+        var values = Written(new ChartValues
+        {
+            Pins = new Dictionary<string, string> { ["127.0.0.1:5000/aether/oms-service"] = "v2@sha256:aa" },
+            Replicas = new Dictionary<string, int> { ["backendServices.oms.replicaCount"] = 3, ["ui.replicaCount"] = 2 },
+        });
+        Assert.That(values["backendServices"]!["oms"]!.ToJsonString(), Is.EqualTo("""{"image":{"tag":"v2@sha256:aa"},"replicaCount":3}"""));
+        Assert.That(values["ui"]!["replicaCount"]!.GetValue<int>(), Is.EqualTo(2));
+    }
+
+    [Test]
+    public void A_path_is_found_for_every_count_and_for_workloads_that_leave_it_to_the_chart()
+    {
+        var overlay = JsonNode.Parse("""
+            {"backendServices":{"admin":{"image":{"repository":"aether/admin"},"resources":{}}},"feast":{"image":{"repository":"aether/feast"}},"a.b":{"replicaCount":1}}
+            """)!.AsObject();
+        Assert.That(ChartValues.ReplicaPaths([.. Layers, overlay]), Is.EquivalentTo(new[] { "backendServices.oms.replicaCount", "backendServices.admin.replicaCount" }));
+    }
+
     private static JsonObject Written(ChartValues values) => JsonNode.Parse(values.ToValuesFile(Layers))!.AsObject();
 }

@@ -94,6 +94,63 @@ public sealed class RenderedChartTests
         Assert.That(container["template"]!["spec"]!["containers"]![0]!["env"]![0]!["value"]!.GetValue<string>(), Is.EqualTo("8000"));
     }
 
+    [TestCase("oms.example.com", "oms-tls")]
+    [TestCase("OMS.example.com", "oms-tls")]
+    [TestCase("a.wild.example.com", "wild-tls")]
+    [TestCase("b.example.com", "all-tls")]
+    [TestCase("bare.example.com", null)]
+    [TestCase("nobody.example.com", null)]
+    public void The_TLS_secret_of_a_host_is_the_one_that_its_Ingress_names_for_it(string host, string? secret)
+    {
+        var chart = RenderedChart.Parse("""
+            kind: Ingress
+            spec:
+              tls: [{ hosts: [other.example.com], secretName: other-tls }, { hosts: [oms.example.com], secretName: oms-tls }, { hosts: ["*.wild.example.com"], secretName: wild-tls }]
+              rules: [{ host: oms.example.com }, { host: a.wild.example.com }]
+            ---
+            kind: Ingress
+            spec: { tls: [{ secretName: all-tls }], rules: [{ host: b.example.com }] }
+            ---
+            kind: Ingress
+            spec: { tls: [{ hosts: [x.bare.example.com] }], rules: [{ host: bare.example.com }] }
+            """);
+        Assert.That(chart.TlsSecretOf(host), Is.EqualTo(secret));
+    }
+
+    [TestCase("spec: { ingressClassName: nginx-green }", "nginx-green")]
+    [TestCase("metadata: { annotations: { kubernetes.io/ingress.class: nginx-old } }", "nginx-old")]
+    [TestCase("metadata: { name: x }", null)]
+    public void The_class_of_an_Ingress_is_its_field_or_its_old_annotation(string ingress, string? expected) =>
+        Assert.That(RenderedChart.ClassOf(RenderedChart.Parse($"kind: Ingress\n{ingress}").Ingresses.Single()), Is.EqualTo(expected));
+
+    [Test]
+    public void A_deployment_is_as_large_as_its_count_or_its_autoscalers_least_and_is_sized_by_the_value_whose_mark_shows()
+    {
+        var chart = RenderedChart.Parse("""
+            kind: Deployment
+            metadata: { name: counted }
+            spec: { replicas: 7001 }
+            ---
+            kind: Deployment
+            metadata: { name: scaled }
+            spec: { template: {} }
+            ---
+            kind: HorizontalPodAutoscaler
+            spec: { scaleTargetRef: { kind: Deployment, name: scaled }, minReplicas: 7002 }
+            ---
+            kind: Deployment
+            metadata: { name: fixed }
+            spec: { replicas: 2 }
+            ---
+            kind: Deployment
+            metadata: { name: bare }
+            """);
+        Assert.That(chart.Sizes, Is.EquivalentTo(new Dictionary<string, int> { ["counted"] = 7001, ["scaled"] = 7002, ["fixed"] = 2, ["bare"] = 1 }));
+        Assert.That(
+            chart.SizedBy(new Dictionary<string, int> { ["a.replicaCount"] = 7001, ["b.replicaCount"] = 7002, ["off.replicaCount"] = 7003 }),
+            Is.EquivalentTo(new Dictionary<string, string> { ["counted"] = "a.replicaCount", ["scaled"] = "b.replicaCount" }));
+    }
+
     [Test]
     public void Text_that_is_no_YAML_is_refused_in_words() =>
         Assert.That(() => RenderedChart.Parse("a: [b"), Throws.TypeOf<RolloutException>().With.Message.Contains("no YAML"));

@@ -2,6 +2,8 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using System.Text;
+using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -12,37 +14,50 @@ using Microsoft.Extensions.Logging;
 
 namespace Rollout.Tests.Traffic;
 
-/// <summary>A certificate authority of a test's own.</summary>
+/// <summary>A certificate authority: a test's own, or that of a world.</summary>
 internal sealed class TestAuthority : IDisposable
 {
     private readonly X509Certificate2 _certificate;
-    private readonly ECDsa _key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
 
     public TestAuthority(string name)
     {
-        var request = new CertificateRequest($"CN={name}", _key, HashAlgorithmName.SHA256);
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256);
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
         _certificate = request.CreateSelfSigned(DateTimeOffset.UnixEpoch.AddYears(30), DateTimeOffset.UnixEpoch.AddYears(100));
     }
 
+    /// <param name="certificate">PEM file; <paramref name="key"/> is the file of its key.</param>
+    public TestAuthority(string certificate, string key) => _certificate = X509Certificate2.CreateFromPemFile(certificate, key);
+
     public string Pem => _certificate.ExportCertificatePem();
 
-    public X509Certificate2 Issue(string host, DateTimeOffset from, DateTimeOffset until)
+    /// <param name="host">The subject and the first name; <paramref name="more"/> are the others.</param>
+    public X509Certificate2 Issue(string host, DateTimeOffset from, DateTimeOffset until, params string[] more)
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var request = new CertificateRequest($"CN={host}", key, HashAlgorithmName.SHA256);
         var names = new SubjectAlternativeNameBuilder();
-        names.AddDnsName(host);
+        foreach (var name in more.Prepend(host))
+        {
+            names.AddDnsName(name);
+        }
+
         request.CertificateExtensions.Add(names.Build());
         using var issued = request.Create(_certificate, from, until, RandomNumberGenerator.GetBytes(8));
         return issued.CopyWithPrivateKey(key);
     }
 
-    public void Dispose()
+    /// <summary>The <c>data</c> of a TLS secret.</summary>
+    public JsonObject Secret(X509Certificate2 issued, X509Certificate2? keyOf = null) => new()
     {
-        _certificate.Dispose();
-        _key.Dispose();
-    }
+        ["tls.crt"] = Encoded($"{issued.ExportCertificatePem()}\n{Pem}\n"),
+        ["tls.key"] = Encoded((keyOf ?? issued).GetECDsaPrivateKey()!.ExportPkcs8PrivateKeyPem()),
+    };
+
+    public void Dispose() => _certificate.Dispose();
+
+    private static string Encoded(string text) => Convert.ToBase64String(Encoding.ASCII.GetBytes(text));
 }
 
 /// <summary>An ingress: TLS with one certificate, and the same answer to every request.</summary>

@@ -79,6 +79,61 @@ public sealed class HardenedHeadersTests
         }));
     }
 
+    [Test]
+    public void A_hardened_header_that_live_sends_must_be_sent_with_the_same_value()
+    {
+        var live = Seen(new()
+        {
+            ["Strict-Transport-Security"] = "max-age=31536000",
+            ["Cross-Origin-Opener-Policy"] = "same-origin",
+            ["Permissions-Policy"] = "camera=()",
+            ["Content-Type"] = "text/html",
+            ["X-Request-Id"] = "1",
+        });
+        var candidate = Seen(new() { ["Strict-Transport-Security"] = "max-age=60", ["permissions-policy"] = "camera=()", ["Content-Type"] = "application/json" });
+
+        var found = HardenedHeaders.CompareWithLive(Host, new Dictionary<string, string>(), live, candidate);
+
+        Assert.That(found.Problems, Is.EqualTo(new[]
+        {
+            $"{Host} at 127.20.0.20: header Cross-Origin-Opener-Policy is absent, expected 'same-origin' as live sends it.",
+            $"{Host} at 127.20.0.20: header Strict-Transport-Security is 'max-age=60', expected 'max-age=31536000' as live sends it.",
+        }));
+        Assert.That(found.Warnings.Concat(found.Differences), Is.Empty);
+    }
+
+    [Test]
+    public void What_the_candidates_Ingress_promises_otherwise_is_told_and_what_it_takes_away_is_warned_of()
+    {
+        var promised = HardenedHeaders.FromIngress(Ingress("""
+            more_set_headers "X-Frame-Options: SAMEORIGIN" "Referrer-Policy: no-referrer" "X-XSS-Protection:" "Permissions-Policy: $policy";
+            """));
+        var live = Seen(new() { ["X-Frame-Options"] = "DENY", ["Referrer-Policy"] = "no-referrer", ["X-XSS-Protection"] = "1; mode=block", ["Permissions-Policy"] = "camera=()" });
+
+        var found = HardenedHeaders.CompareWithLive(Host, promised, live, Seen(new() { ["X-Frame-Options"] = "SAMEORIGIN" }));
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(found.Problems, Is.Empty, "whether a promise is kept is the other comparison's matter");
+            Assert.That(found.Differences, Is.EqualTo(new[] { $"{Host}: header X-Frame-Options will be 'SAMEORIGIN', live sends 'DENY'." }));
+            Assert.That(found.Warnings, Is.EqualTo(new[] { $"{Host}: the candidate's Ingress takes away header X-XSS-Protection, which live sends as '1; mode=block'." }));
+        });
+    }
+
+    [Test]
+    public void A_nonce_is_another_one_in_each_answer_and_no_difference()
+    {
+        var (live, candidate) = (Seen(new() { ["Content-Security-Policy"] = "script-src 'nonce-abc='" }), Seen(new() { ["Content-Security-Policy"] = "script-src 'nonce-xyz'" }));
+        Assert.That(HardenedHeaders.CompareWithLive(Host, new Dictionary<string, string>(), live, candidate).Problems, Is.Empty);
+    }
+
+    [Test]
+    public void Where_live_does_not_answer_there_is_nothing_to_compare_with()
+    {
+        var live = Seen(new() { ["X-Frame-Options"] = "DENY" }) with { Status = null, Error = "away" };
+        Assert.That(HardenedHeaders.CompareWithLive(Host, new Dictionary<string, string>(), live, Seen([])).Problems, Is.Empty);
+    }
+
     private static JsonElement Ingress(string snippet) => JsonSerializer.SerializeToElement(new
     {
         metadata = new { annotations = new Dictionary<string, string> { ["nginx.ingress.kubernetes.io/configuration-snippet"] = snippet } },

@@ -47,6 +47,8 @@ public sealed class HostProbeTests
         Assert.That(seen.Headers["Set-Cookie"], Is.EqualTo("a=1, b=2"));
         Assert.That(seen.CertificateSubject, Is.EqualTo($"CN={Host}"));
         Assert.That(seen.CertificateExpires, Is.EqualTo(Now.AddDays(90)));
+        Assert.That(seen.Path, Is.EqualTo("/healthz"));
+        Assert.That(seen.Certificate!.Names, Is.EqualTo(new[] { Host }));
         Assert.That(edge.ServerNames, Is.EqualTo(new[] { Host }));
         Assert.That(edge.Hosts, Is.EqualTo(new[] { Host }));
     }
