@@ -20,6 +20,7 @@ public sealed class StageConfig : PlaybookStep
     {
         await run.Deployment.LintAsync(run.ChartFolder, await run.ValuesAsync(run.Candidate, run.CandidateValues, "candidate", cancellationToken));
         await run.LiveStack.PreflightAsync(cancellationToken);
+        await DnsFlip.NoteTtlAsync(run, journal, cancellationToken);
     }
 
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)

@@ -11,6 +11,8 @@ internal static class DnsFlip
     // A resolver that keeps answers longer than this after the flip is worth a warning (RFC 2181, section 8: TTL is a maximum).
     private const int LongTtl = 300;
 
+    private const string Ttl = "ttl";
+
     public static async Task<StepPlan> PlanAsync(RolloutRun run, SlotPlace to, CancellationToken cancellationToken)
     {
         var address = await run.AddressesAsync(to, cancellationToken);
@@ -45,6 +47,26 @@ internal static class DnsFlip
             + $"Lowered to {LongTtl} s now, it lets go at {now + ttl:yyyy-MM-dd HH:mm:ss} UTC; flip after that";
     }
 
+    /// <summary>Writes down how long resolvers keep the records now, while there is still time to lower it: what is lowered later counts only when this has run out.</summary>
+    public static async Task NoteTtlAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
+        var records = await run.Zone.ReadAsync(run.Hosts, cancellationToken);
+        if (WarningOf(records, run.Time.GetUtcNow()) is { } warning)
+        {
+            run.Console.Warning(warning);
+        }
+
+        journal.Result[Ttl] = records.Max(r => r.TtlSeconds);
+    }
+
+    /// <summary>For how many seconds from now on resolvers may still give the old answer: the records' TTL, or what is left of the one that 1.4 saw.</summary>
+    internal static int OldTtl(IReadOnlyList<HostRecord> records, IReadOnlyList<JournalEntry> entries, DateTimeOffset now)
+    {
+        var prepared = entries.LastOrDefault(e => e is { Step: nameof(StageConfig), Event: JournalEvent.Done, Part: null });
+        var left = prepared?.Data?[Ttl]?.GetValue<int>() is { } then ? prepared.Time.AddSeconds(then) - now : TimeSpan.Zero;
+        return Math.Max(records.Max(r => r.TtlSeconds), (int)Math.Ceiling(left.TotalSeconds));
+    }
+
     public static async Task PointAsync(RolloutRun run, SlotPlace to, StepJournal journal, CancellationToken cancellationToken)
     {
         var address = await run.AddressesAsync(to, cancellationToken);
@@ -54,7 +76,7 @@ internal static class DnsFlip
         journal.Result["address"] = address.V4;
         journal.Result["records"] = written;
         journal.Result["recordsMs"] = (long)run.Time.GetElapsedTime(begun).TotalMilliseconds;
-        journal.Result["ttl"] = before.Max(r => r.TtlSeconds);
+        journal.Result[Ttl] = OldTtl(before, run.Journal.Entries, run.Time.GetUtcNow());
         run.Console.Note($"{written} of {before.Count} records written in {run.Time.GetElapsedTime(begun).TotalMilliseconds:0} ms; waiting for every name server");
     }
 

@@ -66,6 +66,9 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
             new HttpRequestMessage(HttpMethod.Get, new Uri($"https://{host}:{httpsPort}{(path.StartsWith('/') ? path : "/" + path)}"));
         request.Headers.Host = host;
         request.Headers.UserAgent.ParseAdd("aether-rollout");
+
+        // By this a trace, or an ingress's log, tells our looks from clients (platform contract, section 2.2).
+        request.Headers.Add("x-request-id", "rollout-probe");
         try
         {
             using var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);

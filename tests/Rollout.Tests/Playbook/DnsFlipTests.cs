@@ -67,6 +67,19 @@ public sealed class DnsFlipTests
         Assert.That(DnsFlip.WarningOf(records, new DateTimeOffset(2026, 11, 2, 9, 0, 0, TimeSpan.Zero)), Is.EqualTo(warning));
     }
 
+    [TestCase(3600, 600, 3000, Description = "lowered ten minutes ago: most of the old hour is left")]
+    [TestCase(3600, 4000, 300, Description = "lowered more than the old hour ago")]
+    [TestCase(300, 60, 300)]
+    [TestCase(null, 0, 300, Description = "a journal of an older version says nothing")]
+    public void A_TTL_that_was_lowered_late_still_counts_as_it_was(int? prepared, int ago, int expected)
+    {
+        var now = new DateTimeOffset(2026, 11, 2, 9, 0, 0, TimeSpan.Zero);
+        var data = prepared is { } ttl ? new JsonObject { ["ttl"] = ttl } : [];
+        var entry = new JournalEntry(1, now.AddSeconds(-ago), nameof(StageConfig), JournalEvent.Done, null, "tester@here", "run", data, JournalEntry.Genesis);
+
+        Assert.That(DnsFlip.OldTtl([new HostRecord("oms.aether.example.com", "A", Blue, 300, "1")], [entry], now), Is.EqualTo(expected));
+    }
+
     /// <summary>A zone of 18 hosts and the journal of what was done to it.</summary>
     private sealed class World
     {
