@@ -82,11 +82,17 @@ public sealed class Benchmark : AsyncFrostingTask<RolloutContext>
             ["Status / kubectl version --client"] = status.WallSeconds.Median / kubectl.WallSeconds.Median,
         };
         Print(context, all, ratios, load);
+        var dns = bench.Dns(second);
+        context.Console.Header("DNS", [
+            ($"flip of {dns.Records:0} records", $"{dns.FlipRecords:0} ms at the provider; 3.2 took {dns.FlipStep:0} ms, by hand {byHand.Steps.GetValueOrDefault(nameof(FlipDns)) * 1000:0} ms"),
+            ("restore", $"{dns.RestoreRecords:0} ms at the provider; 5.2 took {dns.RestoreStep:0} ms"),
+            ("decision to last record", $"{dns.Decision:0} ms, of which 5.1 proves the candidate's fence for most"),
+        ]);
 
         var file = Path.Combine(context.Settings["Rollout.Artifacts"]!, "benchmark.json");
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(file))!);
         var machine = new { processors = Environment.ProcessorCount, system = RuntimeInformation.OSDescription, runtime = RuntimeInformation.FrameworkDescription, loadBefore = load, loadAfter = Load() };
-        await File.WriteAllTextAsync(file, JsonSerializer.Serialize(new { version = 1, begun, machine, measurements = all, ratios }, Format) + "\n", context.Token);
+        await File.WriteAllTextAsync(file, JsonSerializer.Serialize(new { version = 1, begun, machine, measurements = all, ratios, dns }, Format) + "\n", context.Token);
         context.Closing = $"measured; all figures are in {file}";
     }
 
@@ -145,6 +151,9 @@ public sealed class Benchmark : AsyncFrostingTask<RolloutContext>
 
         public IReadOnlyDictionary<string, double> Steps(string release, bool backward) => BenchmarkFigures.StepsOf(
             RolloutJournal.Parse(File.ReadAllText(Path.Combine(_artifacts, "embedded", release, "journal.jsonl")), release), backward);
+
+        public DnsFigures Dns(string release) => BenchmarkFigures.DnsOf(
+            RolloutJournal.Parse(File.ReadAllText(Path.Combine(_artifacts, "embedded", release, "journal.jsonl")), release));
 
         public Task<Measurement> ByHandAsync(string release, string from) => RolloutAsync(
             $"by hand, {from}",

@@ -37,6 +37,15 @@ public sealed record Spread(double Least, double Median, double Greatest)
     private static string Figure(double value) => value.ToString(value < 10 ? "0.00" : "0.0", CultureInfo.InvariantCulture);
 }
 
+/// <summary>What moving the hosts took, in milliseconds.</summary>
+/// <param name="Records">How many records were written.</param>
+/// <param name="FlipRecords">3.2 at the DNS provider alone: from the first look to the last look back.</param>
+/// <param name="FlipStep">3.2 as a whole: with the candidate's checks, the name servers' rendering and every host over HTTPS.</param>
+/// <param name="RestoreRecords">5.2 at the DNS provider alone.</param>
+/// <param name="RestoreStep">5.2 as a whole.</param>
+/// <param name="Decision">From the beginning of 5.1, which proves the candidate's fence, to the last record written back.</param>
+public sealed record DnsFigures(double Records, double FlipRecords, double FlipStep, double RestoreRecords, double RestoreStep, double Decision);
+
 /// <summary>One line of the benchmark: what was measured, how often, and what came out.</summary>
 /// <param name="Costs">One a repetition.</param>
 /// <param name="Freeze">Null where trading does not change hands.</param>
@@ -105,6 +114,16 @@ public static partial class BenchmarkFigures
         .Where(e => e is { Event: JournalEvent.Done, Part: null } && PlaybookOrder.All.Contains(e.Step) && PlaybookOrder.IsBackward(e.Step) == backward && e.Data?["ms"] is not null)
         .GroupBy(e => e.Step)
         .ToDictionary(g => g.Key, g => g.Last().Data!["ms"]!.GetValue<double>() / 1000);
+
+    /// <summary>How long the flip and the restoration of a journal took, at the DNS provider alone and as steps.</summary>
+    public static DnsFigures DnsOf(IReadOnlyList<JournalEntry> journal)
+    {
+        var flip = journal.Last(e => e is { Step: nameof(FlipDns), Event: JournalEvent.Done, Part: null }).Data!;
+        var restore = journal.Last(e => e is { Step: nameof(RestoreDns), Event: JournalEvent.Done, Part: null }).Data!;
+        return new DnsFigures(Figure(flip, "records"), Figure(flip, "recordsMs"), Figure(flip, "ms"), Figure(restore, "recordsMs"), Figure(restore, "ms"), Figure(restore, "decisionMs"));
+
+        static double Figure(System.Text.Json.Nodes.JsonObject data, string name) => data[name]!.GetValue<double>();
+    }
 
     /// <summary>The freeze in a stretch of the exchange's log.</summary>
     /// <exception cref="RolloutException">The writer did not change exactly once: nothing to measure, or two writers.</exception>
