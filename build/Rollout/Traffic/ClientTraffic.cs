@@ -92,6 +92,9 @@ public sealed class ClientTraffic : IAsyncDisposable
         });
     }
 
+    /// <summary>How many requests have been answered or given up so far.</summary>
+    public int Answered => _answers.Count;
+
     /// <summary>
     /// Asks every host once for a page to read: one that is answered with success, or, where there is none, whatever live answers, which is
     /// then expected of both slots. Then the client begins.

@@ -202,7 +202,7 @@ public sealed class LinodeApiTests
         Assert.That((await SendAsync(HttpMethod.Get, $"domains/{zone}/zone-file")).Body.ToJsonString(), Does.Not.Contain("192.0.2.77"));
         _place.Clock.Advance(TimeSpan.FromSeconds(31));
         Assert.That(
-            (await SendAsync(HttpMethod.Get, $"domains/{zone}/zone-file")).Body.ToJsonString(), Does.Contain("oms 300 A 192.0.2.77"));
+            (await SendAsync(HttpMethod.Get, $"domains/{zone}/zone-file")).Body.ToJsonString(), Does.Contain("oms 5 A 192.0.2.77"));
     }
 
     [Test]
