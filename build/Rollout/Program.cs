@@ -62,14 +62,21 @@ public static class Program
                 arguments.Options.Where(o => o.Key is not ("verbosity" or "working")).ToDictionary(o => o.Key, o => o.Value), variables, root);
             var request = RolloutRequest.From(arguments);
             var outcome = new RunOutcome();
-            var code = Host(args, settings, request, console, variables, outcome, cancellationToken);
-            code = code == 0 ? (int)ExitCode.Done : Ended(settings, request, console, variables, outcome, cancellationToken);
-            if (outcome.Closing is { } closing)
+            try
             {
-                console.Line(closing);
-            }
+                var code = Host(args, settings, request, console, variables, outcome, cancellationToken);
+                code = code == 0 ? (int)ExitCode.Done : Ended(settings, request, console, variables, outcome, cancellationToken);
+                if (outcome.Closing is { } closing)
+                {
+                    console.Line(closing);
+                }
 
-            return code;
+                return code;
+            }
+            finally
+            {
+                outcome.Client?.DisposeAsync().AsTask().GetAwaiter().GetResult();
+            }
         }
         catch (RolloutException exception)
         {
@@ -190,7 +197,7 @@ public static class Program
     {
         console.Line();
         console.Warning(outcome.MustFinishRollback ? "an earlier run was rolling back and ended: finishing that" : "clients were touched: rolling back");
-        var back = new RunOutcome();
+        var back = new RunOutcome { Client = outcome.Client };
         var arguments = settings.Values.Where(v => v.Source.StartsWith("argument", StringComparison.Ordinal)).Select(v => $"--{v.Setting.Argument}={v.Value}")
             .Prepend($"--target={nameof(Rollback)}").ToArray();
         var rolledBack = Host(arguments, settings, request with { Targets = [nameof(Rollback)], IsAutomatic = true, BreakLock = null }, console, variables, back, cancellationToken) == 0;
@@ -201,6 +208,14 @@ public static class Program
 
         if (rolledBack && request.Fault is not null && request.Targets.Contains(nameof(Tools.Rehearse), StringComparer.OrdinalIgnoreCase))
         {
+            if (back.ClientView is { Problems: { Count: > 0 } problems } && !Tools.RehearsalClient.MayHarm(request.Fault))
+            {
+                console.Failure(
+                    $"The drill {request.Fault} was rolled back, but a client saw what it must not see: {string.Join("; ", problems)}.",
+                    "That fault is none of the stack's own, so clients should not have noticed it; client.csv in the release's folder tells each second.");
+                return (int)ExitCode.RolledBack;
+            }
+
             console.Line($"The drill {request.Fault} ended as it must: the rollout failed and was rolled back; live serves and trades.");
             return (int)ExitCode.Done;
         }

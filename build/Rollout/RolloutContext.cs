@@ -81,6 +81,12 @@ public sealed class RunOutcome
 
     /// <summary>The very last line of the run; null for none.</summary>
     public string? Closing { get; set; }
+
+    /// <summary>A rehearsal's client while it runs: it outlives the run whose rollback follows.</summary>
+    public Tools.RehearsalClient? Client { get; set; }
+
+    /// <summary>What a rehearsal's client saw; null while it runs, or where there is none.</summary>
+    public Tools.ClientView? ClientView { get; set; }
 }
 
 /// <summary>What every task shares. It touches nothing: the first step that runs opens the rollout.</summary>

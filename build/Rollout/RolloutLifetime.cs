@@ -38,6 +38,17 @@ public sealed class RolloutLifetime : FrostingLifetime<RolloutContext>
                 await run.EndDrillAsync(CancellationToken.None);
             }
 
+            // The rollback that follows is what a client sees of this run, too. A person who interrupts does not wait for a report.
+            if (outcome.Aftermath != Aftermath.RollBack && outcome.Client is not null && !context.Token.IsCancellationRequested
+                && await run.EndClientAsync() is { } seen)
+            {
+                context.Console.Table("Client", ["what", "seen"], seen.Rows);
+                foreach (var noticed in seen.Problems)
+                {
+                    context.Console.Warning(noticed);
+                }
+            }
+
             if (run.Journal.MirrorProblem is { } problem)
             {
                 context.Console.Warning($"the journal is stored, but its mirrored file is not: {problem}");

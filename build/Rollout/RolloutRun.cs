@@ -78,6 +78,9 @@ public sealed class RolloutRun : IAsyncDisposable
 
     public RolloutJournal Journal { get; }
 
+    /// <summary>Whether an earlier run of this release had begun to freeze live when this one opened.</summary>
+    public bool BeganFrozen => Journal.Entries.Take(_journalled).Any(e => e is { Step: nameof(FreezeWrites), Event: JournalEvent.Intent, Part: "fences" });
+
     /// <summary>Whether this run has written to the journal.</summary>
     public bool WroteToJournal => Journal.Entries.Count > _journalled;
 
@@ -392,6 +395,18 @@ public sealed class RolloutRun : IAsyncDisposable
         return ExchangeLog.Examine(await ExchangeLog.ReadAsync(api, token, _firstOrder, cancellationToken));
     }
 
+    /// <summary>Stops the rehearsal's client and tells what it saw; null where there is none.</summary>
+    public async Task<Tools.ClientView?> EndClientAsync()
+    {
+        if (_context.Outcome.Client is { } client)
+        {
+            _context.Outcome.Client = null;
+            _context.Outcome.ClientView = await client.EndAsync(this);
+        }
+
+        return _context.Outcome.ClientView;
+    }
+
     /// <summary>
     /// Sets the drill's fault, where this is a drill: 3.1 asks for it when clients are about to be touched, since before that a failure
     /// just stops. <c>live</c> and <c>candidate</c> in its argument become the slots' names.
@@ -487,7 +502,7 @@ public sealed class RolloutRun : IAsyncDisposable
                 ExitCode.BadSettings);
     }
 
-    // A rehearsal begins in a sane world, and with a mark in the exchange's log.
+    // A rehearsal begins in a sane world, with a mark in the exchange's log and a client that is there before anything happens.
     private async Task BeginRehearsalAsync(CancellationToken cancellationToken)
     {
         if (!_context.Request.Targets.Any(t => string.Equals(t, "Rehearse", StringComparison.OrdinalIgnoreCase)))
@@ -499,6 +514,7 @@ public sealed class RolloutRun : IAsyncDisposable
         var orders = await ExchangeLog.ReadAsync(api, token, 0, cancellationToken);
         _firstOrder = orders.Count == 0 ? 0 : orders[^1].Sequence;
         await Faults.ClearAsync(api, token, cancellationToken);
+        _context.Outcome.Client ??= await Tools.RehearsalClient.StartAsync(this, cancellationToken);
     }
 
     private (Uri Api, Secret Token) RequireControl() => Surroundings.Control

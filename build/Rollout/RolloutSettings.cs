@@ -152,6 +152,7 @@ public sealed class RolloutSettings
         Text("Platform.WithoutExporter", "workloads that serve files and have no exporters, comma separated", "aether-2-ui"),
         Text("Platform.AdminSource", "source file of ops/migrate_admin_repository.py, in the checkout", "ops/admin_accounts.json"),
         Text("Platform.Aggregates", "continuous aggregates of each account", "events_hourly"),
+        Number("Rehearsal.ClientRate", "requests a second of the client that a rehearsal has; 0 is none", "50", 0, 5000),
         Password("Secrets.LinodeToken", "Linode token, scope domains:read_write", required: true) with { RequiredWith = ("Dns.Provider", "linode") },
         Password("Secrets.DnsUpdateKey", "TSIG key of dynamic updates, base64") with { RequiredWith = ("Dns.Provider", "rfc2136") },
         Password("Secrets.GithubToken", "GitHub token, scope actions:read"),

@@ -10,7 +10,7 @@ namespace Rollout.Playbook;
 /// <summary>
 /// "Enable safe mode on the blue environment to halt order submission while keeping read APIs available."
 /// <para>Changes: first, while clients notice nothing, the candidate gets the production hosts, live's certificates and live's size, and live is
-/// measured; then live's fences. Nothing is frozen for a candidate that clients could not be sent to.
+/// measured; then live's fences, then simulation mode on the candidate. Nothing is frozen for a candidate that clients could not be sent to.
 /// Done when: no order leaves live, seen on every OMS pod, and reads still work. Undone by: 5.3.</para>
 /// </summary>
 [TaskDescription("3.1 Freeze writes: live is fenced, and its orders are seen to stop; reads go on")]
@@ -31,7 +31,8 @@ public sealed class FreezeWrites : PlaybookStep
             $"serve the {run.Hosts.Count} production hosts on {run.Named(run.Candidate)} too, before clients are sent there",
             $"make {run.Named(run.Candidate)} as large as {run.Named(run.Live)}, and copy certificates that were renewed there",
             $"measure {run.Named(run.Live)} for {run.Settings["Monitoring.Baseline"]} s as the baseline",
-            $"fence {run.Named(run.Live)}: simulation mode for {run.Settings["Platform.Accounts"]}, safe mode");
+            $"fence {run.Named(run.Live)}: simulation mode for {run.Settings["Platform.Accounts"]}, safe mode",
+            $"set simulation mode of {run.Named(run.Candidate)} too, for the orders of clients that 3.2 sends there");
     }
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
@@ -64,6 +65,7 @@ public sealed class FreezeWrites : PlaybookStep
         run.Console.Note($"freezing {run.Named(run.Live)}: no slot trades from here on");
         var since = await Fences.SetAsync(run, run.Live, run.LiveStack, journal, mustSeeFlow: true, cancellationToken);
         await Fences.RefuseSharedAsync(run, cancellationToken);
+        await Fences.SimulateCandidateAsync(run, journal, cancellationToken);
         journal.Result["frozenSince"] = since.ToString("O");
     }
 

@@ -74,6 +74,23 @@ internal static class Fences
         }
     }
 
+    /// <summary>
+    /// Simulates the candidate's accounts before clients are sent there. Withheld keys fence it already, but an order that meets only those fails
+    /// (503), and clients' failing orders would be held against the candidate by the watch; simulated it is answered as on every fenced stack. Only
+    /// after live is fenced and the fences are seen to be apart: on a shared database this would be live's freeze.
+    /// </summary>
+    /// <exception cref="RolloutException">The candidate does not take it.</exception>
+    public static async Task SimulateCandidateAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
+        var before = await run.CandidateStack.SimulationStatusAsync(cancellationToken);
+        await journal.IntendAsync("candidate-fence", new()
+        {
+            ["slot"] = run.Candidate.Name,
+            ["simulationBefore"] = new JsonArray([.. before.Accounts.Where(s => s.Active).Select(s => JsonValue.Create(s.AccountId))]),
+        });
+        await run.CandidateStack.EnterSimulationAsync(run.FenceReasonOf(run.Candidate), cancellationToken);
+    }
+
     /// <summary>Looks whether no order can leave the candidate: its fences hold, it never had keys, or its OMS is stopped (5.1, 5.3).</summary>
     /// <exception cref="RolloutException">The candidate may send orders.</exception>
     public static async Task RequireCandidateAsync(RolloutRun run, CancellationToken cancellationToken)

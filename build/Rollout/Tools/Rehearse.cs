@@ -28,14 +28,27 @@ public sealed class Rehearse : AsyncFrostingTask<RolloutContext>
         };
         rows.AddRange(report.Orders.OrderBy(o => o.Key, StringComparer.Ordinal).Select(o => (IReadOnlyList<string>)[$"orders from {o.Key}", o.Value.ToString(CultureInfo.InvariantCulture)]));
         rows.AddRange(report.Handovers.Select(h => (IReadOnlyList<string>)[$"freeze window, {h.From} to {h.To}", $"{(h.First - h.Last).TotalMilliseconds:0} ms at the exchange"]));
-        rows.Add(["two writers", report.IsCleanFor(1) ? "never" : $"SEEN: the writer changed {report.Handovers.Count} times"]);
+
+        // One that is resumed when live is frozen already has seen the new writer only.
+        var isClean = report.IsCleanFor(1) || (run.BeganFrozen && report.IsCleanFor(0));
+        rows.Add(["two writers", isClean ? "never" : $"SEEN: the writer changed {report.Handovers.Count} times"]);
         rows.Add(["orders now from", report.LastWriter ?? "nobody"]);
+        var client = await run.EndClientAsync();
+        rows.AddRange(client?.Rows ?? []);
         context.Console.Table("Rehearsal", ["what", "seen"], rows);
-        if (!report.IsCleanFor(1) || report.LastWriter != run.Candidate.Name)
+        if (!isClean || report.LastWriter != run.Candidate.Name)
         {
             throw new RolloutException(
                 $"The exchange saw the writer change {report.Handovers.Count} times, last {report.LastWriter ?? "nobody"}; expected one change, to {run.Candidate.Name}.",
                 "Two writers are the one thing that must never happen: keep the world and look at its exchange log.",
+                ExitCode.Held);
+        }
+
+        if (client is { Problems: { Count: > 0 } problems })
+        {
+            throw new RolloutException(
+                $"The rollout is complete, but a client saw what it must not see: {string.Join("; ", problems)}.",
+                $"Look second by second: {Path.Combine(run.Folder, "client.csv")}",
                 ExitCode.Held);
         }
     }

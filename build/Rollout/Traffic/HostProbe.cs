@@ -42,7 +42,7 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
 {
     private static readonly TimeSpan AnswerTime = TimeSpan.FromSeconds(15);
 
-    private readonly Lazy<X509Certificate2Collection?> _authorities = new(() => Load(certificateAuthorityPath));
+    private readonly Lazy<X509Certificate2Collection?> _authorities = new(() => AuthoritiesOf(certificateAuthorityPath));
 
     /// <summary>One GET over a fresh connection; redirects are not followed. What goes wrong is in the result, not thrown.</summary>
     /// <exception cref="RolloutException">The file with the authorities cannot be read.</exception>
@@ -126,7 +126,9 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
         return policy;
     }
 
-    private static X509Certificate2Collection? Load(string? path)
+    /// <summary>The authorities of a PEM file; null where there is no file and those of the machine count.</summary>
+    /// <exception cref="RolloutException">The file cannot be read.</exception>
+    internal static X509Certificate2Collection? AuthoritiesOf(string? path)
     {
         if (path is null)
         {

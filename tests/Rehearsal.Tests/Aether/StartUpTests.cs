@@ -110,6 +110,20 @@ public sealed class StartUpTests
     }
 
     [Test]
+    public async Task A_pod_goes_on_answering_until_uvicorn_has_seen_its_signal()
+    {
+        var time = new HeldTime(TimeSpan.FromMilliseconds(100));
+        await using var stand = await Stand.CreateAsync(time);
+        var pod = await stand.StartAsync("fees-service");
+        using var http = new HttpClient();
+        var ending = pod.DisposeAsync();
+        Assert.That((await http.GetAsync(new Uri($"http://{pod.Start.PodIp}:8000/readyz"))).IsSuccessStatusCode, "a request that was on its way");
+        time.Release();
+        await ending;
+        await Assert.ThrowsAsync<HttpRequestException>(() => http.GetAsync(new Uri($"http://{pod.Start.PodIp}:8000/readyz")));
+    }
+
+    [Test]
     public async Task An_address_that_is_taken_ends_the_process_with_1()
     {
         await using var stand = await Stand.CreateAsync();

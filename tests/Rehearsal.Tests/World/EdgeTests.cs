@@ -144,11 +144,24 @@ public sealed class EdgeTests
             Assert.That((await GetAsync(Oms)).Body, Does.StartWith("first"), "while the dead endpoint is still listed");
         }
 
+        for (var call = 0; call < 4; call++)
+        {
+            Assert.That((await GetAsync(Oms, order: "{}")).Body, Does.StartWith("first"), "a POST too, where nothing of it was sent");
+        }
+
         PutEndpoints();
         await UntilAsync(() => !_edge.Serves(Oms), "the endpoints are gone");
         var answer = await GetAsync(Oms);
         Assert.That(answer.Status, Is.EqualTo(HttpStatusCode.ServiceUnavailable));
         Assert.That(answer.Headers["X-Frame-Options"], Is.EqualTo("DENY"));
+    }
+
+    [Test]
+    public async Task However_many_ask_at_once_each_tries_every_endpoint_before_one_again()
+    {
+        await _second.DisposeAsync();
+        var answers = await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => GetAsync(Oms)));
+        Assert.That(answers.Select(a => a.Status), Is.All.EqualTo(HttpStatusCode.OK));
     }
 
     [Test]
@@ -289,7 +302,7 @@ public sealed class EdgeTests
     }
 
     private async Task<(HttpStatusCode Status, Dictionary<string, string> Headers, string Body, X509Certificate2? Certificate)> GetAsync(
-        string host, string? requestId = null)
+        string host, string? requestId = null, string? order = null)
     {
         X509Certificate2? seen = null;
         using var client = new HttpClient(new SocketsHttpHandler
@@ -311,7 +324,8 @@ public sealed class EdgeTests
                 },
             },
         });
-        using var request = new HttpRequestMessage(HttpMethod.Get, $"https://{host}/");
+        using var request = new HttpRequestMessage(order is null ? HttpMethod.Get : HttpMethod.Post, $"https://{host}/");
+        request.Content = order is null ? null : new StringContent(order);
         if (requestId is not null)
         {
             request.Headers.Add("x-request-id", requestId);

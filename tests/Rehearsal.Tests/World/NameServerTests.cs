@@ -47,7 +47,7 @@ public sealed class NameServerTests
         Assert.That(answer.Header.HasAuthorityAnswer, "AA");
         Assert.That(
             answer.Answers.ARecords().Select(record => (record.Address, record.InitialTimeToLive)),
-            Is.EqualTo(new[] { (IPAddress.Parse("192.0.2.10"), 300) }));
+            Is.EqualTo(new[] { (IPAddress.Parse("192.0.2.10"), 5) }));
     }
 
     [Test]

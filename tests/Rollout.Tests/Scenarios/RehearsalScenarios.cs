@@ -30,6 +30,12 @@ public sealed class RehearsalScenarios
         Assert.That(slots[0], Is.EqualTo("blue"));
         Assert.That(slots.SkipWhile(s => s == "blue").ToList(), Is.Not.Empty.And.All.EqualTo("green"), "never two writers");
         Assert.That(rehearsed.Output, Does.Match(@"freeze window, blue to green\s+\d+ ms"));
+        Assert.That(
+            rehearsed.Output,
+            Does.Match(@"client's reads failed\s+0 of \d{3,}").And.Match(@"client's orders\s+\d+ accepted, \d+ fenced, 0 refused").And.Match(@"client answered by\s+blue \d+, green [1-9]\d+"));
+        var seconds = await File.ReadAllLinesAsync(Path.Combine(_world.Folder, "artifacts", "embedded", "v2026.11.1", "client.csv"));
+        Assert.That(seconds[0], Does.StartWith("second,requests,reads,reads_failed,"));
+        Assert.That(seconds[2..^1].Select(s => s.Split(',')[1]), Is.All.EqualTo("50"), "a rate that nothing influences");
     }
 
     [Test, Order(3)]
@@ -102,6 +108,7 @@ public sealed class RehearsalScenarios
         var drill = await _world.CallAsync("--target=Rehearse", "--fault=linode-refuse-record=12");
         Assert.That(drill.ExitCode, Is.Zero, () => drill.Everything);
         Assert.That(drill.Output, Does.Contain("clients were touched: rolling back").And.Contain("ended as it must"));
+        Assert.That(drill.Output, Does.Match(@"client's reads failed\s+0 of \d+").And.Match(@"fenced, 0 refused"), "the client of a drill stays until the rollback has ended");
         Assert.That(await _world.HostsBySlotAsync(), Is.EqualTo(new Dictionary<string, int> { ["blue"] = 18 }));
         Assert.That((await _world.OrdersAsync(before[^1].Sequence)).Select(o => o.Slot).Distinct(), Is.EqualTo(new[] { "blue" }), "the candidate never traded, and live trades again");
     }

@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Npgsql;
+using Rollout.Traffic;
 
 namespace Rollout.Tests.Support;
 
@@ -164,6 +165,23 @@ public sealed class RehearsalWorld
         return records.RootElement.GetProperty("data").EnumerateArray().Where(r => r.GetProperty("type").GetString() == "A")
             .Where(r => addresses.ContainsKey(r.GetProperty("target").GetString()!))
             .GroupBy(r => addresses[r.GetProperty("target").GetString()!]).ToDictionary(g => g.Key, g => g.Count());
+    }
+
+    /// <summary>A client of the world's production hosts, as <c>Rehearse</c> has one.</summary>
+    public async Task<ClientPlan> ClientAsync(int rate)
+    {
+        var hosts = (await KubectlAsync("get", "ingress", "-n", "aether-blue", "-o", "jsonpath={.items[*].spec.rules[*].host}")).Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
+        return new ClientPlan
+        {
+            Hosts = [.. hosts.Where(h => h.Split('.').Length == 4).Order(StringComparer.Ordinal)],
+            OrdersHost = hosts.First(h => h.StartsWith("oms.aether", StringComparison.Ordinal)),
+            Slots = [.. _facts.GetProperty("slots").EnumerateObject().Select(s => new ClientSlot(
+                s.Name, s.Value.GetProperty("address").GetString()!, new Secret(s.Value.GetProperty("session").GetString()!)))],
+            NameServers = [.. _facts.GetProperty("dns").GetProperty("nameServers").EnumerateArray().Select(s => s.GetString()!)],
+            HttpsPort = _facts.GetProperty("httpsPort").GetInt32(),
+            CertificateAuthority = _facts.GetProperty("certificateAuthority").GetString(),
+            Rate = rate,
+        };
     }
 
     /// <summary>Runs kubectl against the world's cluster.</summary>

@@ -73,13 +73,14 @@ internal sealed class EdgeDouble : IAsyncDisposable
 
     public ConcurrentQueue<string> Hosts { get; } = new();
 
-    public static async Task<EdgeDouble> StartAsync(X509Certificate2 certificate, Func<HttpContext, Task> answer)
+    /// <param name="like">An edge whose port this one has too, on the next loopback address: the other slot.</param>
+    public static async Task<EdgeDouble> StartAsync(X509Certificate2 certificate, Func<HttpContext, Task> answer, EdgeDouble? like = null)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         EdgeDouble? edge = null;
         builder.WebHost.UseKestrelHttpsConfiguration();
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, listen => listen.UseHttps(https =>
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Parse(like is null ? "127.0.0.1" : "127.0.0.2"), like?.Port ?? 0, listen => listen.UseHttps(https =>
             https.ServerCertificateSelector = (_, name) =>
             {
                 edge!.ServerNames.Enqueue(name);

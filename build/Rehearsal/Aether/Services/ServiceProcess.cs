@@ -15,6 +15,7 @@ namespace Rehearsal.Aether.Services;
 internal sealed class ServiceProcess
 {
     private static readonly TimeSpan NeverReadyPoll = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan UvicornTick = TimeSpan.FromMilliseconds(100);
 
     private readonly Workload _workload;
     private readonly AetherService _service;
@@ -147,6 +148,11 @@ internal sealed class ServiceProcess
             Pod.World.Leave(this);
             await own.CancelAsync();
             await running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (stop.IsCancellationRequested)
+            {
+                // uvicorn looks for its signal ten times a second and goes on answering until it has seen it.
+                await Task.Delay(UvicornTick, Pod.Time, CancellationToken.None);
+            }
         }
 
         // A service whose own work ends goes on answering; one whose own work fails takes the process down.

@@ -8,9 +8,13 @@ namespace Rehearsal.World;
 /// <summary>What a <see cref="LinodeApi"/> holds at its creation.</summary>
 /// <param name="Token">The one Bearer token that may read and write.</param>
 /// <param name="Zone">The zone it serves, such as <c>aether.example.com</c>.</param>
-/// <param name="Hosts">Names relative to the zone that get an A record, TTL 300.</param>
+/// <param name="Hosts">Names relative to the zone that get an A record.</param>
 /// <param name="Target">The address those records hold at first.</param>
-public sealed record LinodeOptions(string Token, string Zone, IReadOnlyList<string> Hosts, IPAddress Target);
+/// <param name="HostTtl">
+/// The TTL of those records in seconds. Here 5, which Linode's list does not have and no edit could write: a rehearsal lasts half a minute, and at
+/// 300 its clients would stay on the old slot until after its end.
+/// </param>
+public sealed record LinodeOptions(string Token, string Zone, IReadOnlyList<string> Hosts, IPAddress Target, int HostTtl = 5);
 
 /// <summary>
 /// Linode API v4, domains and their records: pages, <c>X-Filter</c>, rounded TTLs, rate limits, and errors in all the shapes the
@@ -76,7 +80,7 @@ public sealed class LinodeApi : IAsyncDisposable
     {
         return
         [
-            .. _options.Hosts.Select(host => ("A", host, _options.Target.ToString(), 300)),
+            .. _options.Hosts.Select(host => ("A", host, _options.Target.ToString(), _options.HostTtl)),
             ("MX", "", $"mail.{_options.Zone}", 3600),
             ("TXT", "", "v=spf1 -all", 0),
             ("TXT", "_acme-challenge", "rehearsal", 300),

@@ -36,6 +36,7 @@ public sealed record EdgeTraffic(long Requests, long Probes, DateTimeOffset? Las
 /// </summary>
 public sealed class Edge : IAsyncDisposable
 {
+    private const int Tries = 3;
     private const string Hsts = "max-age=31536000; includeSubDomains; preload";
 
     private static readonly ForwarderRequestConfig Forwarding = new() { ActivityTimeout = TimeSpan.FromSeconds(60) };
@@ -249,29 +250,31 @@ public sealed class Edge : IAsyncDisposable
         });
     }
 
+    // As ingress-nginx (proxy-next-upstream "error timeout", three tries): each try asks the table of that moment for an endpoint that this
+    // request has not failed at. What may not be sent twice is tried again only where no connection came about.
     private async Task ForwardAsync(HttpContext context, IngressRoute route)
     {
-        // As nginx: another endpoint is tried when a connection fails, but only for requests that may be sent twice.
         var isRepeatable = HttpMethods.IsGet(context.Request.Method) || HttpMethods.IsHead(context.Request.Method);
-        var tries = isRepeatable ? Math.Min(3, route.Endpoints.Count) : 1;
-        if (route.Endpoints.Count == 0)
+        var failed = new List<string>();
+        for (var attempt = 1; route.NextEndpoint(failed) is { } endpoint; attempt++)
         {
-            await context.AnswerTextAsync(
-                503, "<html><head><title>503 Service Temporarily Unavailable</title></head></html>\r\n", "text/html");
-            return;
-        }
-
-        for (var attempt = 1; attempt <= tries; attempt++)
-        {
-            var error = await _forwarder!.SendAsync(context, route.NextEndpoint(), _upstream, Forwarding, _transformer);
-            if (error is not (ForwarderError.Request or ForwarderError.RequestTimedOut) || context.Response.HasStarted || attempt == tries)
+            var error = await _forwarder!.SendAsync(context, endpoint, _upstream, Forwarding, _transformer);
+            if (error is not (ForwarderError.Request or ForwarderError.RequestTimedOut) || context.Response.HasStarted || attempt == Tries
+                || !(isRepeatable || WasNeverSent(context)))
             {
                 return;
             }
 
+            failed.Add(endpoint);
             context.Response.StatusCode = StatusCodes.Status200OK;
+            route = _table.Find(context.Request.Host.Host, context.Request.Path.Value!) ?? route;
         }
+
+        await context.AnswerTextAsync(503, "<html><head><title>503 Service Temporarily Unavailable</title></head></html>\r\n", "text/html");
     }
+
+    private static bool WasNeverSent(HttpContext context) =>
+        context.GetForwarderErrorFeature()?.Exception is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError };
 
     private bool IsFaulty(string fault, string? host)
     {

@@ -35,9 +35,25 @@ internal sealed record IngressRoute(
         return path.StartsWith(prefix, StringComparison.Ordinal) && (path.Length == prefix.Length || path[prefix.Length] == '/');
     }
 
-    public string NextEndpoint()
+    /// <summary>The endpoint whose turn it is, passing over those that have failed while there are others; null where there is none at all.</summary>
+    public string? NextEndpoint(IReadOnlyCollection<string> failed)
     {
-        return Endpoints[(int)((uint)Interlocked.Increment(ref _next) % (uint)Endpoints.Count)];
+        if (Endpoints.Count == 0)
+        {
+            return null;
+        }
+
+        var turn = (uint)Interlocked.Increment(ref _next);
+        for (var i = 0u; i < Endpoints.Count; i++)
+        {
+            var endpoint = Endpoints[(int)((turn + i) % (uint)Endpoints.Count)];
+            if (!failed.Contains(endpoint))
+            {
+                return endpoint;
+            }
+        }
+
+        return Endpoints[(int)(turn % (uint)Endpoints.Count)];
     }
 }
 
