@@ -63,7 +63,7 @@ public sealed class FreezeWrites : PlaybookStep
         await run.LiveStack.PreflightAsync(cancellationToken);
         await run.BeginDrillAsync(cancellationToken);
         run.Console.Note($"freezing {run.Named(run.Live)}: no slot trades from here on");
-        var since = await Fences.SetAsync(run, run.Live, run.LiveStack, journal, mustSeeFlow: true, cancellationToken);
+        var since = await Fences.SetAsync(run, run.Live, run.LiveStack, journal, mustSeeFlow: true, holdsAlready: false, cancellationToken);
         await Fences.RefuseSharedAsync(run, cancellationToken);
         await Fences.SimulateCandidateAsync(run, journal, cancellationToken);
         journal.Result["frozenSince"] = since.ToString("O");

@@ -30,15 +30,17 @@ public sealed class ReenableSafeMode : PlaybookStep
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
+        // The usual rollback is of a candidate that never traded: its clients wait for 5.2, and no proof is needed of fences beside withheld keys.
+        var neverHadKeys = await NeverHadKeysAsync(run, cancellationToken);
         try
         {
-            await Fences.SetAsync(run, run.Candidate, run.CandidateStack, journal, mustSeeFlow: false, cancellationToken);
+            await Fences.SetAsync(run, run.Candidate, run.CandidateStack, journal, mustSeeFlow: false, holdsAlready: neverHadKeys, cancellationToken);
         }
         catch (RolloutException exception) when (!cancellationToken.IsCancellationRequested && exception.ExitCode != ExitCode.Refused)
         {
             // A rollback is needed most when the candidate is sick; its own services cannot be what it depends on.
             run.Console.Warning($"{run.Named(run.Candidate)} does not take its fences: {exception.Message}");
-            if (await NeverHadKeysAsync(run, cancellationToken))
+            if (neverHadKeys)
             {
                 run.Console.Note("it never had exchange keys: that fence holds");
                 return;

@@ -16,9 +16,10 @@ internal static class Fences
     /// <summary>Sets both fences, journalling first what was in force, and observes that no real order leaves the slot.</summary>
     /// <returns>When the last order was known to be possible: the freeze window's beginning.</returns>
     /// <param name="mustSeeFlow">Whether orders must be seen to be simulated: on a slot that trades, silence alone proves nothing.</param>
+    /// <param name="holdsAlready">Whether another fence keeps the slot from sending orders, so that nobody has to wait for the proof of these.</param>
     /// <exception cref="RolloutException">Orders still flow, or a pod cannot be read: not proven.</exception>
     public static async Task<DateTimeOffset> SetAsync(
-        RolloutRun run, SlotPlace slot, AetherStack stack, StepJournal journal, bool mustSeeFlow, CancellationToken cancellationToken)
+        RolloutRun run, SlotPlace slot, AetherStack stack, StepJournal journal, bool mustSeeFlow, bool holdsAlready, CancellationToken cancellationToken)
     {
         var safeMode = await stack.SafeModeStatusAsync(cancellationToken);
         var simulation = await stack.SimulationStatusAsync(cancellationToken);
@@ -34,6 +35,11 @@ internal static class Fences
         if (!safeMode.Active)
         {
             await stack.EnterSafeModeAsync(run.FenceReasonOf(slot), cancellationToken);
+        }
+
+        if (holdsAlready)
+        {
+            return run.Time.GetUtcNow();
         }
 
         await stack.WaitUntilOrdersStopAsync(run.Settings.Duration("Fence.Quiet"), run.Settings.Duration("Fence.Timeout"), cancellationToken);

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Net.Http.Headers;
+using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -153,18 +154,45 @@ public sealed class RehearsalWorld
     /// <summary>How many hosts' records point at each slot, asked of the DNS provider itself.</summary>
     public async Task<IReadOnlyDictionary<string, int>> HostsBySlotAsync()
     {
-        var dns = _facts.GetProperty("dns");
-        using var request = new HttpRequestMessage(HttpMethod.Get, $"{dns.GetProperty("api").GetString()}/domains");
-        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", dns.GetProperty("token").GetString());
-        using var domains = JsonDocument.Parse(await (await _http.SendAsync(request)).Content.ReadAsStringAsync());
-        var id = domains.RootElement.GetProperty("data").EnumerateArray().Single(d => d.GetProperty("domain").GetString() == dns.GetProperty("zone").GetString()).GetProperty("id").GetInt64();
-        using var list = new HttpRequestMessage(HttpMethod.Get, $"{dns.GetProperty("api").GetString()}/domains/{id}/records?page_size=500");
-        list.Headers.Authorization = request.Headers.Authorization;
-        using var records = JsonDocument.Parse(await (await _http.SendAsync(list)).Content.ReadAsStringAsync());
+        using var records = await LinodeAsync(HttpMethod.Get, $"{await ZoneAsync()}/records?page_size=500");
         var addresses = new[] { "blue", "green" }.ToDictionary(s => _facts.GetProperty("slots").GetProperty(s).GetProperty("address").GetString()!, s => s);
         return records.RootElement.GetProperty("data").EnumerateArray().Where(r => r.GetProperty("type").GetString() == "A")
             .Where(r => addresses.ContainsKey(r.GetProperty("target").GetString()!))
             .GroupBy(r => addresses[r.GetProperty("target").GetString()!]).ToDictionary(g => g.Key, g => g.Count());
+    }
+
+    /// <summary>Makes every production host a CNAME of one name, which gets live's address.</summary>
+    public async Task AliasHostsAsync(string label, int ttl)
+    {
+        var zone = await ZoneAsync();
+        using var records = await LinodeAsync(HttpMethod.Get, $"{zone}/records?page_size=500");
+        var hosts = records.RootElement.GetProperty("data").EnumerateArray().Where(r => r.GetProperty("type").GetString() == "A").ToList();
+        using var live = await LinodeAsync(HttpMethod.Post, $"{zone}/records", new { type = "A", name = label, target = hosts[0].GetProperty("target").GetString(), ttl_sec = ttl });
+        foreach (var host in hosts)
+        {
+            using var gone = await LinodeAsync(HttpMethod.Delete, $"{zone}/records/{host.GetProperty("id").GetInt64()}");
+            using var alias = await LinodeAsync(
+                HttpMethod.Post,
+                $"{zone}/records",
+                new { type = "CNAME", name = host.GetProperty("name").GetString(), target = $"{label}.{_facts.GetProperty("dns").GetProperty("zone").GetString()}", ttl_sec = 300 });
+        }
+    }
+
+    private async Task<string> ZoneAsync()
+    {
+        using var domains = await LinodeAsync(HttpMethod.Get, "/domains");
+        var name = _facts.GetProperty("dns").GetProperty("zone").GetString();
+        return $"/domains/{domains.RootElement.GetProperty("data").EnumerateArray().Single(d => d.GetProperty("domain").GetString() == name).GetProperty("id").GetInt64()}";
+    }
+
+    private async Task<JsonDocument> LinodeAsync(HttpMethod method, string path, object? body = null)
+    {
+        var dns = _facts.GetProperty("dns");
+        using var request = new HttpRequestMessage(method, dns.GetProperty("api").GetString() + path);
+        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", dns.GetProperty("token").GetString());
+        request.Content = body is null ? null : JsonContent.Create(body);
+        using var answer = await _http.SendAsync(request);
+        return JsonDocument.Parse(await answer.EnsureSuccessStatusCode().Content.ReadAsStringAsync());
     }
 
     /// <summary>A client of the world's production hosts, as <c>Rehearse</c> has one.</summary>
