@@ -217,20 +217,24 @@ public sealed class AetherStack(
         return seen.Count;
     }
 
-    /// <summary>Proves that this slot sends real orders: the count rose. What was seen per account is reported.</summary>
-    /// <exception cref="RolloutException">The time is up and no real order was seen.</exception>
+    /// <summary>
+    /// Proves that this slot sends real orders: the count rose, and no pod is left that simulates what clients order, since each reads its switch
+    /// in its own time. What was seen per account is reported.
+    /// </summary>
+    /// <exception cref="RolloutException">The time is up and no real order was seen, or a pod still simulates.</exception>
     public async Task<OrderCount> WaitUntilOrdersFlowAsync(TimeSpan timeout, CancellationToken cancellationToken)
     {
         var flow = new OrderFlow();
+        var start = time.GetTimestamp();
         var seen = await Waiting.UntilAsync(
             $"real orders of {slot}",
             async token =>
             {
                 var count = await LookAsync(token);
-                flow.Observe(count);
+                flow.Observe(count, time.GetElapsedTime(start));
                 return count;
             },
-            _ => flow.Sent > 0,
+            _ => flow.Sent > 0 && flow.Simulating.Count == 0,
             now => $"{flow.Describe()}, {now.Describe()}",
             timeout,
             TimeSpan.FromMilliseconds(250),

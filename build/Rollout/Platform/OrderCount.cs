@@ -108,15 +108,33 @@ internal sealed class OrderQuiet
 /// <summary>How many real orders were sent since the first look; what a pod had counted when it was first seen is history.</summary>
 internal sealed class OrderFlow
 {
+    // Each OMS process reads its switch every 2 s (platform contract, section 4.2); one that is silent for twice that has read it.
+    private static readonly TimeSpan SwitchIsRead = TimeSpan.FromSeconds(4);
+
     private readonly Dictionary<string, PodOrders> _last = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, TimeSpan> _simulating = new(StringComparer.Ordinal);
     private readonly SortedDictionary<string, double> _byAccount = new(StringComparer.Ordinal);
 
     public double Sent { get; private set; }
 
-    public void Observe(OrderCount now)
+    /// <summary>Pods that may still simulate what clients order: they did when last seen to do anything, and that is not long ago.</summary>
+    public IReadOnlyCollection<string> Simulating => _simulating.Keys;
+
+    /// <param name="at">When the look ended, on any clock.</param>
+    public void Observe(OrderCount now, TimeSpan at)
     {
         foreach (var pod in now.Pods)
         {
+            var known = _last.GetValueOrDefault(pod.Pod) is { } seen && seen.Incarnation == pod.Incarnation ? seen : null;
+            if (pod.Simulated > (known?.Simulated ?? 0))
+            {
+                _simulating[pod.Pod] = at;
+            }
+            else if (pod.Real > (known?.Real ?? 0) || at - _simulating.GetValueOrDefault(pod.Pod) >= SwitchIsRead)
+            {
+                _simulating.Remove(pod.Pod);
+            }
+
             if (_last.TryGetValue(pod.Pod, out var before))
             {
                 var restarted = before.Incarnation != pod.Incarnation || pod.Real < before.Real;
@@ -130,8 +148,14 @@ internal sealed class OrderFlow
 
             _last[pod.Pod] = pod;
         }
+
+        foreach (var gone in _simulating.Keys.Where(name => now.Complete && now.Pods.All(pod => pod.Pod != name)).ToList())
+        {
+            _simulating.Remove(gone);
+        }
     }
 
     public string Describe() =>
-        $"{Sent:0} real orders" + (_byAccount.Count == 0 ? "" : $" ({string.Join(", ", _byAccount.Select(a => $"{a.Key} {a.Value:0}"))})");
+        $"{Sent:0} real orders" + (_byAccount.Count == 0 ? "" : $" ({string.Join(", ", _byAccount.Select(a => $"{a.Key} {a.Value:0}"))})")
+        + (_simulating.Count == 0 ? "" : $", {string.Join(", ", _simulating.Keys.Order(StringComparer.Ordinal))} still simulates");
 }

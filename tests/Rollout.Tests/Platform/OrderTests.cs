@@ -170,6 +170,31 @@ public sealed class OrderTests
     }
 
     [Test]
+    public async Task Orders_do_not_flow_before_every_pod_has_read_its_switch()
+    {
+        OnPause(() =>
+        {
+            _counts["oms-0"] = (100 + _pauses, 0);
+            _counts["oms-1"] = _pauses < 8 ? (0, 50 + _pauses) : (_pauses - 7, 57);
+        });
+
+        await _stack.WaitUntilOrdersFlowAsync(TimeSpan.FromSeconds(10), CancellationToken.None);
+
+        Assert.That(_pauses, Is.EqualTo(8), "not while oms-1 still simulates");
+    }
+
+    [Test]
+    public async Task A_pod_that_has_no_orders_at_all_does_not_keep_orders_from_flowing()
+    {
+        _counts["oms-1"] = (0, 50);
+        OnPause(() => _counts["oms-0"] = (100 + _pauses, 0));
+
+        await _stack.WaitUntilOrdersFlowAsync(TimeSpan.FromSeconds(10), CancellationToken.None);
+
+        Assert.That(_pauses, Is.EqualTo(16), "4 s of silence in looks of 250 ms");
+    }
+
+    [Test]
     public async Task History_that_becomes_readable_is_no_flow()
     {
         var page = _cluster.Pods[1].Metrics;
