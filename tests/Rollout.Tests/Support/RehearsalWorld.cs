@@ -161,6 +161,9 @@ public sealed class RehearsalWorld
             .GroupBy(r => addresses[r.GetProperty("target").GetString()!]).ToDictionary(g => g.Key, g => g.Count());
     }
 
+    /// <summary>The world's Linode API and its token.</summary>
+    public (Uri Api, Secret Token) Linode => (new Uri(_facts.GetProperty("dns").GetProperty("api").GetString()!), new Secret(_facts.GetProperty("dns").GetProperty("token").GetString()!));
+
     /// <summary>Makes every production host a CNAME of one name, which gets live's address.</summary>
     public async Task AliasHostsAsync(string label, int ttl)
     {
