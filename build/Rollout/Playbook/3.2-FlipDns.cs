@@ -14,7 +14,12 @@ public sealed class FlipDns : PlaybookStep
 {
     protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken)
     {
-        await Edges.RequireReadyAsync(run, cancellationToken);
+        // Plan looks long before 3.1 has brought the production hosts, and still tells what would move and at what TTL.
+        if (run.Journal.IsPartDone(nameof(FreezeWrites), Replicas.CandidatePart))
+        {
+            await Edges.RequireReadyAsync(run, cancellationToken);
+        }
+
         return await DnsFlip.PlanAsync(run, run.Candidate, cancellationToken);
     }
 

@@ -46,6 +46,14 @@ public sealed class TrafficScenarios
     [TearDown]
     public Task End_misbehaviour() => _world.ClearFaultsAsync();
 
+    [Test, Order(0)]
+    public async Task Plan_tells_what_would_move_long_before_it_could()
+    {
+        var plan = await _world.RunAsync("--target=Plan");
+        Assert.That(plan.ExitCode, Is.Zero, () => plan.Everything);
+        Assert.That(plan.Output, Does.Match(@"3\.2 Flip DNS\s+point 18 hosts at 127\.\S+ \(candidate \(green\)\) by 18 of 18 records, TTL 5 s"));
+    }
+
     [Test, Order(1)]
     public async Task An_expiring_certificate_is_refused_before_anything_is_frozen()
     {
