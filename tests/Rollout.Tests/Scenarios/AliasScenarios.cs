@@ -40,8 +40,9 @@ public sealed class AliasScenarios
         Assert.That(done.ExitCode, Is.Zero, () => done.Everything);
         Assert.That(await _world.EffectsAsync(), Does.Contain("\"linode-record-writes\":1").And.Not.Contain("linode-record-writes-repeated"));
         Assert.That(done.Output, Does.Contain("1 of 1 records written").And.Contain("18 of 18 hosts lead to candidate (green)"));
-        var status = await _world.RunAsync("--target=Status", Alias);
+        var status = await _world.RunAsync("--target=Status", "--verify", Alias, "--traffic-idle-window=1");
         Assert.That(status.Output, Does.Match(@"clients are sent to\s+green\s").And.Match(@"name servers answer\s+green\s"));
+        Assert.That(status.Output, Does.Match(@"clients still ask blue\s+no request in 1 s").And.Match(@"drift\s+none"));
     }
 
     [Test, Order(3)]
