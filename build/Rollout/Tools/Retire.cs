@@ -56,7 +56,19 @@ public sealed class Retire : AsyncFrostingTask<RolloutContext>
     // DNS being right says nothing of clients that hold an old answer, or a connection, and never ask again.
     private static async Task RequireLeftByClientsAsync(RolloutContext context, RolloutRun run, SlotPlace idle, SlotPlace active)
     {
-        await run.NameServers.WaitUntilAllAnswerAsync(run.Hosts, await run.AddressesAsync(active, context.Token), TimeSpan.Zero, context.Token);
+        try
+        {
+            await run.NameServers.WaitUntilAllAnswerAsync(run.Hosts, await run.AddressesAsync(active, context.Token), TimeSpan.Zero, context.Token);
+        }
+        catch (RolloutException exception)
+        {
+            throw new RolloutException(
+                $"Not every name server sends clients to {active.Name}: {exception.Message} Nothing was removed.",
+                $"Wait until they do, and run the same command again; look: {context.CommandFor(nameof(Status))}",
+                ExitCode.Refused,
+                exception);
+        }
+
         var flips = (await run.JournalsAsync(context.Token))
             .SelectMany(j => j.Entries)
             .Where(e => e is { Step: nameof(FlipDns) or nameof(RestoreDns), Event: JournalEvent.Done, Part: null });

@@ -12,16 +12,12 @@ namespace Rollout.Traffic;
 /// <param name="Address">Where it was sent.</param>
 /// <param name="Status">The HTTP status; null when there was no answer.</param>
 /// <param name="Headers">Names in any case; a header sent more than once has its values joined by a comma.</param>
-/// <param name="CertificateSubject">Of the certificate presented, trusted or not; null when none was.</param>
-/// <param name="CertificateExpires">When that certificate ends.</param>
 /// <param name="Error">Why there is no answer, in words; null when there is one.</param>
 public sealed record HostProbeResult(
     string Host,
     string Address,
     int? Status,
     IReadOnlyDictionary<string, string> Headers,
-    string? CertificateSubject,
-    DateTimeOffset? CertificateExpires,
     string? Error)
 {
     /// <summary>What was asked for.</summary>
@@ -29,6 +25,12 @@ public sealed record HostProbeResult(
 
     /// <summary>The certificate presented, trusted or not; null when none was.</summary>
     public HostCertificate? Certificate { get; init; }
+
+    /// <summary>Of the certificate presented; null when none was.</summary>
+    public string? CertificateSubject => Certificate?.Subject;
+
+    /// <summary>When the certificate presented ends; null when none was.</summary>
+    public DateTimeOffset? CertificateExpires => Certificate?.Until;
 }
 
 /// <summary>
@@ -72,7 +74,7 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
         try
         {
             using var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
-            return new HostProbeResult(host, address, (int)response.StatusCode, HeadersOf(response), seen.Subject, seen.Expires, null)
+            return new HostProbeResult(host, address, (int)response.StatusCode, HeadersOf(response), null)
             {
                 Path = path,
                 Certificate = seen.Certificate,
@@ -88,7 +90,7 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
         }
 
         HostProbeResult Failed(string error) =>
-            new(host, address, null, new Dictionary<string, string>(), seen.Subject, seen.Expires, error) { Path = path, Certificate = seen.Certificate };
+            new(host, address, null, new Dictionary<string, string>(), error) { Path = path, Certificate = seen.Certificate };
     }
 
     private async Task<Stream> ConnectAsync(string address, CancellationToken cancellationToken)
@@ -181,10 +183,6 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
     {
         public HostCertificate? Certificate { get; private set; }
 
-        public string? Subject => Certificate?.Subject;
-
-        public DateTimeOffset? Expires => Certificate?.Until;
-
         public string? Problem { get; private set; }
 
         public bool Judge(string host, X509Certificate? presented, X509Chain? chain, SslPolicyErrors errors)
@@ -203,7 +201,7 @@ public sealed class HostProbe(int httpsPort, string? certificateAuthorityPath, T
                     problems.AddRange(ChainProblems(certificate, chain));
                 }
 
-                Problem = problems.Count > 0 ? $"the certificate ({Subject}) {string.Join(" and ", problems)}" : null;
+                Problem = problems.Count > 0 ? $"the certificate ({Certificate.Subject}) {string.Join(" and ", problems)}" : null;
             }
             else
             {

@@ -108,7 +108,7 @@ public sealed class EdgesTests : IDisposable
     }
 
     private static HostProbeResult Answer(int? status, string address) =>
-        new(Host, address, status, new Dictionary<string, string>(), null, null, status is null ? "away" : null) { Path = "/openapi.json" };
+        new(Host, address, status, new Dictionary<string, string>(), status is null ? "away" : null) { Path = "/openapi.json" };
 
     private static bool IsStale(JsonObject? live, JsonObject? candidate) => Certificates.IsStale(live, candidate, [Host], Now);
 

@@ -1,4 +1,5 @@
 using Rollout.Tests.Support;
+using Rollout.Tests.Traffic;
 using Rollout.Traffic;
 
 namespace Rollout.Tests.Scenarios;
@@ -82,6 +83,16 @@ public sealed class AliasScenarios
     }
 
     [Test, Order(5)]
+    public async Task Retire_is_refused_while_a_name_server_answers_otherwise()
+    {
+        await using var stray = new NameServerDouble(_ => new DnsReply("192.0.2.9"));
+        var refused = await _world.RunAsync("--target=Retire", Alias, $"--dns-name-servers={stray}");
+
+        Assert.That(refused.ExitCode, Is.EqualTo((int)ExitCode.Refused), () => refused.Everything);
+        Assert.That(refused.Error, Does.Contain("Not every name server sends clients to green: ").And.Contain($"{stray} gives 192.0.2.9").And.Contain("Nothing was removed."));
+    }
+
+    [Test, Order(6)]
     public async Task Retire_removes_the_old_slot_when_its_clients_have_left()
     {
         var retired = await RetireAsync();

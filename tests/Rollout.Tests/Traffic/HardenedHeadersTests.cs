@@ -140,5 +140,5 @@ public sealed class HardenedHeadersTests
     });
 
     private static HostProbeResult Seen(Dictionary<string, string> headers) => new(
-        Host, "127.20.0.20", 200, new Dictionary<string, string>(headers, StringComparer.OrdinalIgnoreCase), $"CN={Host}", null, null);
+        Host, "127.20.0.20", 200, new Dictionary<string, string>(headers, StringComparer.OrdinalIgnoreCase), null);
 }
