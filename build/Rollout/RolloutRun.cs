@@ -54,6 +54,9 @@ public sealed class RolloutRun : IAsyncDisposable
         Checkout = new PlatformCheckout(surroundings.Platform, context.Commands);
         Scripts = new AetherScripts(surroundings.Platform, context.Commands);
         Database = new AetherDatabase(surroundings.Database);
+        Schema = new DatabaseSchema(surroundings.Database);
+        Aggregates = new ContinuousAggregates(surroundings.Database);
+        Governance = new GovernanceLog(surroundings.Database);
         _layers = context.Settings.List("Chart.Values");
         _journalled = journal.Entries.Count;
     }
@@ -109,6 +112,12 @@ public sealed class RolloutRun : IAsyncDisposable
     public AetherScripts Scripts { get; }
 
     public AetherDatabase Database { get; }
+
+    public DatabaseSchema Schema { get; }
+
+    public ContinuousAggregates Aggregates { get; }
+
+    public GovernanceLog Governance { get; }
 
     /// <summary>The slot that DNS pointed clients at when this rollout began: the playbook's "blue".</summary>
     public SlotPlace Live { get; private set; } = null!;

@@ -20,7 +20,7 @@ public sealed class RefreshAggregates : PlaybookStep
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
     {
         var before = run.Fact(nameof(VerifyMigrations), "aggregates") as JsonObject ?? [];
-        var now = await run.Database.AggregateFreshnessAsync(cancellationToken);
+        var now = await run.Aggregates.FreshnessAsync(cancellationToken);
         var stale = now.Where(n => before[n.View]?.GetValue<string>() is { } old
             && (n.Newest is null || n.Newest < DateTimeOffset.Parse(old, System.Globalization.CultureInfo.InvariantCulture))).Select(n => n.View).ToList();
         stale.AddRange(before.Where(b => b.Value is not null && now.All(n => n.View != b.Key)).Select(b => b.Key));

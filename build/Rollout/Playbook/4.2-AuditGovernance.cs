@@ -56,7 +56,7 @@ public sealed class AuditGovernance : PlaybookStep
     }
 
     private static Task<IReadOnlyList<Database.GovernanceEvent>> EventsAsync(RolloutRun run, CancellationToken cancellationToken) =>
-        run.Database.GovernanceEventsAsync(FreezeBegan(run), run.Time.GetUtcNow(), cancellationToken);
+        run.Governance.EventsAsync(FreezeBegan(run), run.Time.GetUtcNow(), cancellationToken);
 
     // The first attempt of the freeze counts: a second one finds the fences set and writes no event.
     private static DateTimeOffset FreezeBegan(RolloutRun run)

@@ -26,7 +26,7 @@ internal static class Aggregates
 
         var now = run.Time.GetUtcNow();
         var newest = new JsonObject();
-        foreach (var view in await run.Database.RefreshAggregatesAsync(
+        foreach (var view in await run.Aggregates.RefreshAsync(
             run.Settings.List("Platform.Accounts"), aggregates, now - Window, now, cancellationToken))
         {
             newest[view.View] = view.Newest?.ToString("O");

@@ -17,7 +17,7 @@ public sealed class MigrationTreeTests
         Write("0001_create.py", "revision = \"0001\"\ndown_revision = None\n");
         Write("0002_add.py", "revision: str = '0002_add'\ndown_revision: str | None = '0001'  # builds on the first\n");
         Write("env.py", "from alembic import context\n");
-        var tree = AetherDatabase.HeadsInCheckout(_directory);
+        var tree = DatabaseSchema.HeadsInCheckout(_directory);
         Assert.That(tree.Heads, Is.EqualTo(new[] { "0002_add" }));
         Assert.That(tree.Revisions, Has.Count.EqualTo(2));
         Assert.That(tree.Problems, Is.Empty);
@@ -30,7 +30,7 @@ public sealed class MigrationTreeTests
         Write("b.py", "revision = 'b'\ndown_revision = 'a'\n");
         Write("c.py", "revision = 'c'\ndown_revision = 'a'\n");
         Write("d.py", "revision = 'd'\ndown_revision = (\n    'b',\n    'c',\n)\n");
-        Assert.That(AetherDatabase.HeadsInCheckout(_directory).Heads, Is.EqualTo(new[] { "d" }));
+        Assert.That(DatabaseSchema.HeadsInCheckout(_directory).Heads, Is.EqualTo(new[] { "d" }));
     }
 
     [Test]
@@ -39,7 +39,7 @@ public sealed class MigrationTreeTests
         Write("0005_a.py", "revision = '0005'\ndown_revision = None\n");
         Write("0005_b.py", "revision = '0005'\ndown_revision = None\n");
         Write("0006.py", "revision = '0006'\ndown_revision = '0004'\n");
-        var problems = AetherDatabase.HeadsInCheckout(_directory).Problems;
+        var problems = DatabaseSchema.HeadsInCheckout(_directory).Problems;
         Assert.That(problems, Has.Exactly(1).Contains("'0005' is declared by 2 files (0005_a.py, 0005_b.py)"));
         Assert.That(problems, Has.Exactly(1).Contains("'0006' (0006.py) builds on '0004', which is not there"));
         Assert.That(problems, Has.Exactly(1).EqualTo("it has 2 heads: 0005, 0006"));
@@ -48,8 +48,8 @@ public sealed class MigrationTreeTests
     [Test]
     public void An_empty_tree_is_a_problem_and_none_at_all_a_failure()
     {
-        Assert.That(AetherDatabase.HeadsInCheckout(_directory).Problems, Has.Count.EqualTo(1));
-        Assert.That(() => AetherDatabase.HeadsInCheckout(Path.Combine(_directory, "no")), Throws.TypeOf<RolloutException>());
+        Assert.That(DatabaseSchema.HeadsInCheckout(_directory).Problems, Has.Count.EqualTo(1));
+        Assert.That(() => DatabaseSchema.HeadsInCheckout(Path.Combine(_directory, "no")), Throws.TypeOf<RolloutException>());
     }
 
     private void Write(string name, string text)
