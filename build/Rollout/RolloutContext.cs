@@ -79,6 +79,9 @@ public sealed class RunOutcome
     /// <summary>The step of the playbook that failed; null where something else did, or nothing.</summary>
     public string? FailedStep { get; set; }
 
+    /// <summary>How the time of the step that runs now, or ran last, was spent; null before the first.</summary>
+    public TimeSpent? Spent { get; set; }
+
     /// <summary>The very last line of the run; null for none.</summary>
     public string? Closing { get; set; }
 

@@ -69,13 +69,17 @@ public sealed class RolloutLifetime : FrostingLifetime<RolloutContext>
 
     private static void WriteTimeline(RolloutContext context, RolloutRun run)
     {
+        var path = Path.Combine(run.Surroundings.Platform, "docs", "AUDIT_REPORT.md");
+        var evidence = Path.GetRelativePath(Path.GetDirectoryName(Path.GetFullPath(path))!, run.Evidence.Directory).Replace(Path.DirectorySeparatorChar, '/');
+        var timeline = new Timeline(run.Release, context.Settings.Environment.ToString().ToLowerInvariant(), evidence, run.Journal.Entries);
         try
         {
-            AuditReport.Append(Path.Combine(run.Surroundings.Platform, "docs", "AUDIT_REPORT.md"), run.Release, run.Journal.Entries);
+            new AuditReport(path).Append(timeline);
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        catch (RolloutException exception)
         {
-            context.Console.Warning($"the timeline could not be written to docs/AUDIT_REPORT.md: {exception.Message}");
+            // What happened is not what the report is missing: the run's own outcome stands.
+            context.Console.Warning($"{exception.Message} {exception.Hint}");
         }
     }
 }
@@ -119,17 +123,20 @@ public sealed class StepLifetime : FrostingTaskLifetime<RolloutContext>
         try
         {
             using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(4), context.Time);
-            await run.Journal.AppendAsync(
-                task,
-                interrupted ? JournalEvent.Interrupted : JournalEvent.Failed,
-                null,
-                interrupted ? null : new()
-                {
-                    ["message"] = thrown.Message,
-                    ["kind"] = thrown.GetType().Name,
-                    ["exit"] = (int)(thrown is RolloutException known ? known.ExitCode : ExitCode.Failed),
-                },
-                limit.Token);
+            var data = new System.Text.Json.Nodes.JsonObject();
+            if (!interrupted)
+            {
+                data["message"] = thrown.Message;
+                data["kind"] = thrown.GetType().Name;
+                data["exit"] = (int)(thrown is RolloutException known ? known.ExitCode : ExitCode.Failed);
+            }
+
+            if (context.Outcome.Spent is { } spent)
+            {
+                PlaybookStep.Record(spent, data);
+            }
+
+            await run.Journal.AppendAsync(task, interrupted ? JournalEvent.Interrupted : JournalEvent.Failed, null, data, limit.Token);
         }
         catch (Exception exception) when (exception is RolloutException or OperationCanceledException)
         {

@@ -37,6 +37,7 @@ public static class Waiting
     {
         var start = time.GetTimestamp();
         var told = TimeSpan.Zero;
+        using var polling = TimeSpent.Polling();
         while (true)
         {
             var seen = await observe(cancellationToken);
@@ -59,5 +60,12 @@ public static class Waiting
 
             await Task.Delay(interval, time, cancellationToken);
         }
+    }
+
+    /// <summary>Lets time pass that has to pass, whatever the world looks like: a watch's interval, a pause before another attempt.</summary>
+    public static async Task PauseAsync(TimeSpan pause, TimeProvider time, CancellationToken cancellationToken)
+    {
+        using var waiting = TimeSpent.Waiting();
+        await Task.Delay(pause, time, cancellationToken);
     }
 }

@@ -164,7 +164,7 @@ public sealed class S3Bucket(S3Location location, TimeProvider time) : IComplian
                 // The next attempt tells.
             }
 
-            await Task.Delay(TimeSpan.FromMilliseconds(150 * (1 << attempt)), time, cancellationToken);
+            await Waiting.PauseAsync(TimeSpan.FromMilliseconds(150 * (1 << attempt)), time, cancellationToken);
         }
     }
 

@@ -233,7 +233,7 @@ public sealed class SlotDeployment(
 
             var pause = TimeSpan.FromMilliseconds(500 * attempt);
             progress.Report($"{failure.Problem.Message}; trying again in {pause.TotalSeconds:0.#} s");
-            await Task.Delay(pause, time, cancellationToken);
+            await Waiting.PauseAsync(pause, time, cancellationToken);
         }
     }
 

@@ -30,7 +30,7 @@ public sealed record ProxyAnswer(int Code, bool FromCluster, string Body, string
                 return answer;
             }
 
-            await Task.Delay(Pause, time, cancellationToken);
+            await Waiting.PauseAsync(Pause, time, cancellationToken);
         }
     }
 

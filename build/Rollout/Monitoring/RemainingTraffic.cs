@@ -35,7 +35,7 @@ public sealed class RemainingTraffic(HttpClient cluster, string ingressService, 
     public async Task<SlotTraffic> MeasureAsync(TimeSpan window, CancellationToken cancellationToken)
     {
         var count = await BeginAsync(cancellationToken);
-        await Task.Delay(window, time, cancellationToken);
+        await Waiting.PauseAsync(window, time, cancellationToken);
         return await count(cancellationToken);
     }
 

@@ -77,7 +77,7 @@ public sealed class TraceStore(Uri api, TimeProvider time) : IDisposable
                         TraceState.NotFound, null, null, $"request '{requestId}' left no trace within {timeout.TotalSeconds:0.#} s");
             }
 
-            await Task.Delay(Pause, time, cancellationToken);
+            await Waiting.PauseAsync(Pause, time, cancellationToken);
         }
     }
 

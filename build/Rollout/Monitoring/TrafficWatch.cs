@@ -93,7 +93,7 @@ public sealed class TrafficWatch(HttpClient cluster, string @namespace, TimeProv
                 progress.Report($"watching '{@namespace}': {summary}");
             }
 
-            await Task.Delay(plan.Interval, time, cancellationToken);
+            await Waiting.PauseAsync(plan.Interval, time, cancellationToken);
         }
     }
 

@@ -88,7 +88,7 @@ internal sealed class ServiceCalls(
                 return answer;
             }
 
-            await Task.Delay(Pause, time, cancellationToken);
+            await Waiting.PauseAsync(Pause, time, cancellationToken);
         }
     }
 }

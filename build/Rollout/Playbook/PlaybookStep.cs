@@ -52,7 +52,7 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
         }
 
         context.Console.StepBegins(Number, Title, Sentence);
-        var start = context.Time.GetTimestamp();
+        var spent = context.Outcome.Spent = TimeSpent.Begin(context.Time);
         Guard(context, run);
         await run.RefuseOtherRolloutAsync(context.Token);
         await run.AtAsync(Name, context.Token);
@@ -83,9 +83,19 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
         }
 
         await ConfirmAsync(run, context.Token);
-        journal.Result["ms"] = (long)context.Time.GetElapsedTime(start).TotalMilliseconds;
+        var (total, _, _) = spent.Read();
+        Record(spent, journal.Result);
         await journal.AppendAsync(JournalEvent.Done, null, journal.Result);
-        context.Console.StepEnds($"{(plan.Changes.Count == 0 ? "already so" : "done")} in {context.Time.GetElapsedTime(start).TotalSeconds:0.0} s", good: true);
+        context.Console.StepEnds($"{(plan.Changes.Count == 0 ? "already so" : "done")} in {total.TotalSeconds:0.0} s", good: true);
+    }
+
+    /// <summary>Puts how long a step took, and what of it was not work, into an entry's data; in milliseconds.</summary>
+    internal static void Record(TimeSpent spent, JsonObject data)
+    {
+        var (total, waiting, polling) = spent.Read();
+        data["ms"] = (long)total.TotalMilliseconds;
+        data["waitingMs"] = (long)waiting.TotalMilliseconds;
+        data["pollingMs"] = (long)polling.TotalMilliseconds;
     }
 
     /// <summary>What the step would change, for <c>Plan</c>; changes nothing.</summary>

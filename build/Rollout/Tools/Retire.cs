@@ -38,7 +38,7 @@ public sealed class Retire : AsyncFrostingTask<RolloutContext>
         await RequireLeftByClientsAsync(context, run, idle, active);
         var stack = idle == run.Live ? run.LiveStack : run.CandidateStack;
         var before = await stack.OrdersAsync(context.Token);
-        await Task.Delay(context.Settings.Duration("Fence.Quiet"), context.Time, context.Token);
+        await Waiting.PauseAsync(context.Settings.Duration("Fence.Quiet"), context.Time, context.Token);
         var after = await stack.OrdersAsync(context.Token);
         if (after.Real > before.Real || (after.Pods.Count > 0 && !after.Complete))
         {

@@ -272,7 +272,7 @@ public sealed class DnsZone : IDisposable
             {
                 if (round > 1)
                 {
-                    await Task.Delay(RestorePause, _time, bound.Token);
+                    await Waiting.PauseAsync(RestorePause, _time, bound.Token);
                 }
 
                 try

@@ -323,7 +323,7 @@ internal sealed class LinodeDomains : IDnsProvider
         if (wait > TimeSpan.Zero)
         {
             _progress.Report($"Linode's rate limit is used up; going on in {wait.TotalSeconds:0.#} s");
-            await Task.Delay(wait, _time, cancellationToken);
+            await Waiting.PauseAsync(wait, _time, cancellationToken);
         }
     }
 

@@ -42,7 +42,8 @@ public sealed class RehearsalScenarios
     public async Task The_timeline_is_in_the_platforms_audit_report()
     {
         var report = await File.ReadAllTextAsync(Path.Combine(_world.Platform, "docs", "AUDIT_REPORT.md"));
-        Assert.That(report, Does.Contain("### Rollout of v2026.11.1").And.Contain("| ReenableTrading | done | freeze window"));
+        Assert.That(report, Does.Contain("### Rollout of v2026.11.1").And.Match(@"\| ReenableTrading \| done \| [^\n]* freeze window \d"));
+        Assert.That(report, Does.Contain("live blue, candidate green, 18 hosts").And.Match("working .* waiting .* polling").And.Contain("verdict: Successful"));
     }
 
     [Test, Order(4)]
