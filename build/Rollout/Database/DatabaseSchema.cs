@@ -3,6 +3,28 @@ using static Rollout.Database.DatabaseConnections;
 
 namespace Rollout.Database;
 
+/// <summary>What a script would do to a database.</summary>
+/// <param name="Statements">How many it has; 0 where nothing is pending.</param>
+/// <param name="Changes">What it changes.</param>
+/// <param name="Unknown">Why it cannot be told; null where it can. What cannot be told is taken for a break.</param>
+public sealed record MigrationForecast(int Statements, CatalogChanges Changes, string? Unknown)
+{
+    /// <summary>Whether a program that was written for the schema before can live with the one after.</summary>
+    public bool IsAdditive => Unknown is null && Changes.Breaks.Count == 0;
+
+    /// <summary>A sentence for people, with the first few changes.</summary>
+    public string Summary => Unknown is not null ? $"not known to be additive: {Unknown}"
+        : Statements == 0 ? "nothing is pending"
+        : Changes.Breaks.Count > 0 ? $"NOT additive: {Few(Changes.Breaks)}"
+        : Changes.Additions.Count > 0 ? $"additive: {Few(Changes.Additions)}" : "additive: no change to the schema";
+
+    internal static MigrationForecast NotKnown(string why) => new(0, new CatalogChanges([], []), why);
+
+    /// <summary>The first five, and how many more there are.</summary>
+    public static string Few(IReadOnlyList<string> changes) =>
+        $"{string.Join(", ", changes.Take(5))}{(changes.Count > 5 ? $" and {changes.Count - 5} more" : string.Empty)}";
+}
+
 /// <summary>The database's schema: which migrations it says it has, and what is in its catalogue.</summary>
 /// <param name="dsn">A <c>postgresql://</c> address or a connection string.</param>
 public sealed class DatabaseSchema(Secret dsn)
@@ -48,44 +70,88 @@ public sealed class DatabaseSchema(Secret dsn)
         },
         cancellationToken);
 
-    /// <summary>Every column of the platform's tables and views, as <c>SCHEMA.TABLE.COLUMN TYPE</c> with <c>required</c> where a row must bring it; sorted.</summary>
+    /// <summary>What a program sees of the database now.</summary>
     /// <exception cref="RolloutException">The database does not answer.</exception>
-    public Task<IReadOnlyList<string>> ColumnsAsync(CancellationToken cancellationToken) => _connections.UseAsync(
-        "reading the schema",
-        connection => ListAsync(
-            connection,
-            """
-            SELECT table_schema || '.' || table_name || '.' || column_name || ' ' || udt_name
-                || CASE WHEN is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO' THEN ' required' ELSE '' END
-            FROM information_schema.columns
-            WHERE table_schema NOT IN ('pg_catalog', 'information_schema')
-                AND table_schema NOT LIKE '\_timescaledb%' AND table_schema NOT LIKE 'timescaledb%'
-            ORDER BY 1
-            """,
-            r => r.GetString(0),
-            cancellationToken),
-        cancellationToken);
+    public Task<DatabaseCatalog> CatalogAsync(CancellationToken cancellationToken) => _connections.UseAsync(
+        "reading the catalogue", connection => DatabaseCatalog.ReadAsync(connection, cancellationToken), cancellationToken);
 
     /// <summary>
-    /// What the release that is still live would miss after a migration: columns that are gone or of another type, and columns of tables it knows that a
-    /// row must now bring. Empty for an additive migration.
+    /// What a script would change, found by running it in a transaction that is taken back. It waits for no lock longer than
+    /// <paramref name="patience"/> and is over after three times as long, because live's statements wait behind the locks that it takes.
     /// </summary>
-    /// <param name="before">As <see cref="ColumnsAsync"/> gave it before.</param>
-    public static IReadOnlyList<string> Breaks(IReadOnlyList<string> before, IReadOnlyList<string> after)
+    /// <param name="script">Statements in PostgreSQL's language; what opens or closes a transaction in it is left out.</param>
+    /// <exception cref="RolloutException">The database does not answer.</exception>
+    public async Task<MigrationForecast> ForecastAsync(string script, TimeSpan patience, CancellationToken cancellationToken)
     {
-        var tables = before.Select(TableOf).ToHashSet(StringComparer.Ordinal);
-        var optional = after.Where(c => !c.EndsWith(Required, StringComparison.Ordinal)).ToHashSet(StringComparer.Ordinal);
+        IReadOnlyList<string> statements;
+        try
+        {
+            statements = SqlStatements.Split(script);
+        }
+        catch (FormatException exception)
+        {
+            return MigrationForecast.NotKnown(exception.Message);
+        }
 
-        // A column that a row need not bring any more breaks nobody.
-        var kept = after.ToHashSet(StringComparer.Ordinal);
-        return
-        [
-            .. before.Where(c => !kept.Contains(c) && !optional.Contains(c.Replace(Required, string.Empty, StringComparison.Ordinal))).Select(c => $"{c} is gone or changed"),
-            .. after.Except(before).Where(c => c.EndsWith(Required, StringComparison.Ordinal) && tables.Contains(TableOf(c))).Select(c => $"{c} is new"),
-        ];
+        return statements.Count == 0
+            ? new MigrationForecast(0, new CatalogChanges([], []), null)
+            : await _connections.UseAsync(
+                "trying the migrations in a transaction that is taken back",
+                async connection =>
+                {
+                    try
+                    {
+                        await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+                        await LimitAsync(connection, patience, patience * 3, cancellationToken);
+                        var before = await DatabaseCatalog.ReadAsync(connection, cancellationToken);
+                        await RunAsync(connection, statements, cancellationToken);
+                        var changes = before.ChangesTo(await DatabaseCatalog.ReadAsync(connection, cancellationToken));
+                        await transaction.RollbackAsync(cancellationToken);
+                        return new MigrationForecast(statements.Count, changes, null);
+                    }
+                    catch (PostgresException refused) when (!refused.SqlState.StartsWith("08", StringComparison.Ordinal) && refused.SqlState is not (PostgresErrorCodes.AdminShutdown or PostgresErrorCodes.CrashShutdown))
+                    {
+                        return MigrationForecast.NotKnown(refused.SqlState == PostgresErrorCodes.LockNotAvailable
+                            ? $"another session holds a lock that the migrations need, and {patience.TotalSeconds:0.#} s were not enough"
+                            : $"the database refused to try it: {refused.MessageText}");
+                    }
+                },
+                cancellationToken);
     }
 
-    private const string Required = " required";
+    /// <summary>Runs a script as one transaction: all of it or nothing.</summary>
+    /// <param name="patience">How long it may wait for a lock; live's statements wait behind it.</param>
+    /// <exception cref="RolloutException">The database does not answer, or refused a statement; nothing was changed then.</exception>
+    public Task<int> ApplyAsync(string script, TimeSpan patience, CancellationToken cancellationToken) => _connections.UseAsync(
+        "running the migrations",
+        async connection =>
+        {
+            var statements = SqlStatements.Split(script);
+            await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+            await LimitAsync(connection, patience, Timeout, cancellationToken);
+            await RunAsync(connection, statements, cancellationToken);
+            await transaction.CommitAsync(cancellationToken);
+            return statements.Count;
+        },
+        cancellationToken);
 
-    private static string TableOf(string column) => column[..column[..column.IndexOf(' ', StringComparison.Ordinal)].LastIndexOf('.')];
+    private static readonly TimeSpan Timeout = TimeSpan.FromMinutes(15);
+
+    private static async Task LimitAsync(NpgsqlConnection connection, TimeSpan locks, TimeSpan statements, CancellationToken cancellationToken)
+    {
+        await using var command = new NpgsqlCommand("SELECT set_config('lock_timeout', @locks, true), set_config('statement_timeout', @statements, true)", connection);
+        command.Parameters.AddWithValue("locks", $"{locks.TotalMilliseconds:0}ms");
+        command.Parameters.AddWithValue("statements", $"{statements.TotalMilliseconds:0}ms");
+        await command.ExecuteNonQueryAsync(cancellationToken);
+    }
+
+    // One statement a message: a second one hidden in it is refused by the server, so nothing in here can end the transaction.
+    private static async Task RunAsync(NpgsqlConnection connection, IReadOnlyList<string> statements, CancellationToken cancellationToken)
+    {
+        foreach (var statement in statements)
+        {
+            await using var batch = new NpgsqlBatch(connection) { BatchCommands = { new NpgsqlBatchCommand(statement) }, Timeout = (int)Timeout.TotalSeconds };
+            await batch.ExecuteNonQueryAsync(cancellationToken);
+        }
+    }
 }

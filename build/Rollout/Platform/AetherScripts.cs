@@ -13,6 +13,12 @@ public sealed record ScriptResult(string Command, int ExitCode, string? Problem,
 {
     public bool Succeeded => Problem is null;
 
+    /// <summary>Standard output alone, with secrets masked.</summary>
+    public string StandardOutput { get; init; } = string.Empty;
+
+    /// <summary>What a file of evidence says about it: the command, its exit code and both streams.</summary>
+    public string Record => $"$ {Command}\nexit code {ExitCode}{(Problem is null ? string.Empty : $": {Problem}")}\n\n{Output}";
+
     /// <summary>This result, or a failure that carries the end of the output.</summary>
     /// <exception cref="RolloutException">The script did not succeed.</exception>
     public ScriptResult OrThrow(string? hint = null)
@@ -93,9 +99,39 @@ public sealed partial class AetherScripts(string platformDirectory, CommandRunne
             : "no test ran",
         cancellationToken);
 
-    /// <summary><c>ops/run_migrations.py</c>: brings the database to the checkout's heads.</summary>
-    public Task<ScriptResult> RunMigrationsAsync(Secret dsn, CancellationToken cancellationToken) => RunAsync(
-        ["ops/run_migrations.py", "--dsn-env", MigrationVariable], new() { [MigrationVariable] = Plain(dsn) }, [dsn], _ =>
+    /// <summary>The pending migrations as SQL, changing nothing: <c>SCRIPT --sql</c>, as <c>ops/run_migrations.py</c> has it.</summary>
+    /// <param name="script">In the checkout.</param>
+    /// <param name="file">Where the SQL goes; empty where nothing is pending.</param>
+    public async Task<ScriptResult> PendingMigrationsAsync(string script, string file, Secret dsn, CancellationToken cancellationToken)
+    {
+        var target = Path.GetFullPath(file);
+        File.Delete(target);
+        return await RunAsync(
+            [script, "--dsn-env", MigrationVariable, "--sql", target],
+            new() { [MigrationVariable] = Plain(dsn) },
+            [dsn],
+            _ => File.Exists(target) ? null : $"it wrote no '{target}'",
+            cancellationToken);
+    }
+
+    /// <summary>The migrations of an Alembic tree after a revision as SQL: Alembic's offline mode, which meets no database and is given none.</summary>
+    /// <param name="configuration">An <c>alembic.ini</c> in the checkout.</param>
+    /// <param name="from">The revision that the database has; null for none.</param>
+    public Task<ScriptResult> OfflineMigrationsAsync(string configuration, string? from, CancellationToken cancellationToken) => RunAsync(
+        ["-m", "alembic", "-c", configuration, "-x", "db_url=postgresql://", "upgrade", from is null ? "heads" : $"{from}:heads", "--sql"],
+        [],
+        [],
+        output => output.Contains("alembic_version", StringComparison.Ordinal) ? null : "it printed no statement that moves alembic_version",
+        cancellationToken,
+        configuration);
+
+    /// <summary>
+    /// Brings the database to the checkout's heads with <c>ops/run_migrations.py</c> or its like. Whether live can live with them is not for the script
+    /// to guess: it was tried before.
+    /// </summary>
+    /// <param name="script">In the checkout.</param>
+    public Task<ScriptResult> RunMigrationsAsync(string script, Secret dsn, CancellationToken cancellationToken) => RunAsync(
+        [script, "--dsn-env", MigrationVariable, "--allow-breaking"], new() { [MigrationVariable] = Plain(dsn) }, [dsn], _ =>
             null, cancellationToken);
 
     // The platform hands these two schemes on to a driver that does not know them (contract, section 7.1).
@@ -157,9 +193,10 @@ public sealed partial class AetherScripts(string platformDirectory, CommandRunne
         Dictionary<string, string?> environment,
         IReadOnlyList<Secret> secrets,
         Func<string, string?> judge,
-        CancellationToken cancellationToken)
+        CancellationToken cancellationToken,
+        string? needs = null)
     {
-        var script = arguments[0] == "-m" ? $"{arguments[^1].Replace('.', '/')}.py" : arguments[0];
+        var script = needs ?? (arguments[0] == "-m" ? $"{arguments[^1].Replace('.', '/')}.py" : arguments[0]);
         if (!File.Exists(Path.Combine(platformDirectory, script)))
         {
             throw new RolloutException(
@@ -178,7 +215,10 @@ public sealed partial class AetherScripts(string platformDirectory, CommandRunne
         var result = await commands.RunAsync(command, cancellationToken);
         var output = Mask(result.Output + result.Error, secrets);
         return new ScriptResult(
-            command.ToString(), result.ExitCode, result.ExitCode != 0 ? $"exit code {result.ExitCode}" : judge(output), output);
+            command.ToString(), result.ExitCode, result.ExitCode != 0 ? $"exit code {result.ExitCode}" : judge(output), output)
+        {
+            StandardOutput = Mask(result.Output, secrets),
+        };
     }
 
     /// <summary>Whether <c>-P</c> is known (3.11), and a path that begins as Python's own and ends with the checkout.</summary>

@@ -22,15 +22,17 @@ public sealed class VerifyMigrations : PlaybookStep
 
         var accounts = await run.Database.AdminAccountsAsync(cancellationToken);
         return new StepPlan(
+            $"nothing in the schema; 2.4 would {await Migrations.DescribeAsync(run, cancellationToken)}",
             $"upsert the admin accounts of {run.Settings["Platform.AdminSource"]} (the database has {accounts?.Count ?? 0})",
             $"refresh {run.Settings["Platform.Aggregates"]} of {run.Settings["Platform.Accounts"]}");
     }
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
+        await Migrations.RequireAdditiveAsync(run, journal, journal.Result, cancellationToken);
         await journal.IntendAsync("admin-accounts", new() { ["before"] = (await run.Database.AdminAccountsAsync(cancellationToken))?.Count });
         var migrated = await run.Scripts.MigrateAdminRepositoryAsync(run.Settings["Platform.AdminSource"]!, run.Surroundings.Database, cancellationToken);
-        await journal.KeepAsync("migrate-admin-repository.log", migrated.Output);
+        await journal.KeepAsync("migrate-admin-repository.log", migrated.Record);
         migrated.OrThrow();
         journal.Result["aggregates"] = await Aggregates.RefreshAsync(run, journal, cancellationToken);
     }

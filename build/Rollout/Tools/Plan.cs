@@ -20,7 +20,7 @@ public sealed class Plan : AsyncFrostingTask<RolloutContext>
         context.Console.Table($"Plan of {run.Release}: {run.Live.Name} to {run.Candidate.Name}, {run.Hosts.Count} hosts", ["step", "would"], rows);
         context.Console.Line(run.Progress.PointOfNoReturn is { } why
             ? $"Point of no return: passed, {why}. A rollback is refused."
-            : "Point of no return: none passed. 2.4 compares the database's columns before and after its migrations and holds where live would miss one.");
+            : "Point of no return: none passed. 1.2 and 2.4 say above whether the pending migrations are one; 2.4 looks again after they ran.");
     }
 
     // A step that comes after an undone one often cannot look yet; it says so, and the plan goes on.

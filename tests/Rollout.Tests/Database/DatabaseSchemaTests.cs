@@ -32,5 +32,150 @@ public sealed class DatabaseSchemaTests
         }));
     }
 
+    private const string Before = """
+        CREATE TYPE public.side AS ENUM ('buy', 'sell');
+        CREATE TABLE public.orders (id int PRIMARY KEY, qty int, name varchar(10), note text NOT NULL, client text, kind public.side);
+        CREATE UNIQUE INDEX orders_client ON public.orders (client);
+        CREATE INDEX orders_qty ON public.orders (qty);
+        CREATE SEQUENCE public.numbers;
+        CREATE VIEW public.open_orders AS SELECT id FROM public.orders;
+        CREATE FUNCTION public.total(a int) RETURNS int LANGUAGE sql AS 'SELECT a';
+        CREATE TABLE public.alembic_version (version_num varchar(32));
+        INSERT INTO public.alembic_version VALUES ('0001');
+        INSERT INTO public.orders (id, note) VALUES (1, 'x');
+        """;
+
+    [TestCase("CREATE TABLE fills (id int PRIMARY KEY, price int NOT NULL)", "table public.fills is new")]
+    [TestCase("ALTER TABLE orders ADD COLUMN limit_px int", "column public.orders.limit_px integer is new")]
+    [TestCase("ALTER TABLE orders ADD COLUMN limit_px int NOT NULL DEFAULT 0", "column public.orders.limit_px integer is new")]
+    [TestCase("ALTER TABLE orders ALTER COLUMN name TYPE varchar(20)", "becomes character varying(20)")]
+    [TestCase("ALTER TABLE orders ALTER COLUMN note DROP NOT NULL", "column public.orders.note text, required becomes text")]
+    [TestCase("DROP INDEX orders_qty", "index public.orders.orders_qty btree (qty) is gone")]
+    [TestCase("ALTER TYPE side ADD VALUE 'short'", "enum label public.side.short is new")]
+    [TestCase("CREATE FUNCTION mean(a int) RETURNS int LANGUAGE sql AS 'SELECT a'", "function public.mean(a integer) integer is new")]
+    [TestCase("ALTER INDEX orders_client RENAME TO other_name", null)]
+    [TestCase("UPDATE alembic_version SET version_num = '0002'", null)]
+    [TestCase("BEGIN; CREATE TABLE fills (id int); COMMIT;", "table public.fills is new")]
+    public async Task A_change_that_live_does_not_notice_is_additive(string sql, string? addition)
+    {
+        await ExecuteAsync(Before);
+        var forecast = await ForecastAsync(sql);
+        Assert.That(forecast.IsAdditive, forecast.Summary);
+        Assert.That(string.Join('\n', forecast.Changes.Additions), addition is null ? Is.Empty : Does.Contain(addition));
+    }
+
+    [TestCase("DROP TABLE orders CASCADE", "table public.orders is gone")]
+    [TestCase("DROP VIEW open_orders", "view public.open_orders is gone")]
+    [TestCase("ALTER TABLE orders DROP COLUMN qty", "column public.orders.qty integer is gone")]
+    [TestCase("ALTER TABLE orders RENAME COLUMN qty TO quantity", "column public.orders.qty integer is gone")]
+    [TestCase("ALTER TABLE orders ALTER COLUMN qty TYPE text", "becomes text")]
+    [TestCase("ALTER TABLE orders ALTER COLUMN name TYPE varchar(5)", "becomes character varying(5)")]
+    [TestCase("ALTER TABLE orders ALTER COLUMN client SET NOT NULL", null)]
+    [TestCase("UPDATE orders SET client = 'c'; ALTER TABLE orders ALTER COLUMN client SET NOT NULL", "becomes text, required")]
+    [TestCase("TRUNCATE orders; ALTER TABLE orders ADD COLUMN owner text NOT NULL", "column public.orders.owner text, required is new, and live's writes may not fit it")]
+    [TestCase("DROP INDEX orders_client", "unique key public.orders.client is gone")]
+    [TestCase("ALTER TABLE orders DROP CONSTRAINT orders_pkey; CREATE UNIQUE INDEX ON orders (id, client)", "unique key public.orders.id is gone")]
+    [TestCase("CREATE UNIQUE INDEX ON orders (qty)", "unique key public.orders.qty is new")]
+    [TestCase("ALTER TABLE orders ADD CHECK (qty > 0)", "constraint public.orders.CHECK ((qty > 0)) is new")]
+    [TestCase("CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER t BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION no()", "trigger public.orders.t is new")]
+    [TestCase("DROP FUNCTION total", "function public.total(a integer) integer is gone")]
+    [TestCase("DROP SEQUENCE numbers", "sequence public.numbers is gone")]
+    [TestCase("ALTER TABLE orders RENAME TO commands", "table public.orders is gone")]
+    public async Task A_change_that_live_may_trip_over_is_a_break(string sql, string? expected)
+    {
+        await ExecuteAsync(Before);
+        var forecast = await ForecastAsync(sql);
+        Assert.That(forecast.IsAdditive, Is.False, forecast.Summary);
+        Assert.That(forecast.Summary, Does.Contain(expected ?? "not known to be additive: the database refused to try it: column"));
+    }
+
+    [TestCase("CREATE INDEX CONCURRENTLY ON orders (name)", "cannot run inside a transaction block")]
+    [TestCase("VACUUM orders", "it says VACUUM")]
+    [TestCase("SELECT 1; ROLLBACK; DROP TABLE orders", "it says ROLLBACK")]
+    [TestCase("DO $$ BEGIN DROP VIEW open_orders; COMMIT; END $$", "invalid transaction termination")]
+    [TestCase("nonsense", "syntax error")]
+    [TestCase("SELECT pg_sleep(60)", "statement timeout")]
+    public async Task What_cannot_be_tried_is_not_known_to_be_additive_and_changes_nothing(string sql, string why)
+    {
+        await ExecuteAsync(Before);
+        var before = await StateAsync();
+        var forecast = await ForecastAsync(sql);
+        Assert.That(forecast.IsAdditive, Is.False);
+        Assert.That(forecast.Summary, Does.StartWith("not known to be additive").And.Contain(why));
+        Assert.That(await StateAsync(), Is.EqualTo(before));
+    }
+
+    [Test]
+    public async Task A_forecast_leaves_catalogue_and_rows_as_they_were()
+    {
+        await ExecuteAsync(Before);
+        var before = await StateAsync();
+        var forecast = await ForecastAsync("BEGIN; DELETE FROM orders; DROP VIEW open_orders; ALTER TABLE orders DROP COLUMN qty; UPDATE alembic_version SET version_num = 'x'; COMMIT; CREATE TABLE t (i int);");
+        Assert.That(forecast.Changes.Breaks, Is.Not.Empty, "it did run");
+        Assert.That(await StateAsync(), Is.EqualTo(before));
+    }
+
+    [Test]
+    public async Task A_lock_that_live_holds_is_not_waited_for()
+    {
+        await ExecuteAsync(Before);
+        await using var live = new Npgsql.NpgsqlConnection(DatabaseAddress.Parse(new Secret(_dsn)).ConnectionString);
+        await live.OpenAsync();
+        await using var transaction = await live.BeginTransactionAsync();
+        await using var command = new Npgsql.NpgsqlCommand("SELECT * FROM orders", live, transaction);
+        await command.ExecuteNonQueryAsync();
+        Assert.That((await ForecastAsync("ALTER TABLE orders ADD COLUMN x int")).Summary, Does.Contain("another session holds a lock"));
+    }
+
+    [Test]
+    public async Task A_role_that_may_not_change_the_schema_cannot_try_it()
+    {
+        await ExecuteAsync(Before);
+        var role = $"reader_{Guid.NewGuid():N}";
+        await ExecuteAsync($"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}");
+        var schema = new DatabaseSchema(new Secret(_dsn.Replace($"postgres:{Uri.EscapeDataString(PostgresServer.Password)}", $"{role}:x", StringComparison.Ordinal)));
+        var forecast = await schema.ForecastAsync("ALTER TABLE orders ADD COLUMN x int", Patience, CancellationToken.None);
+        Assert.That(forecast.Summary, Does.Contain("must be owner of table orders"));
+        await ExecuteAsync($"DROP OWNED BY {role}; DROP ROLE {role}");
+    }
+
+    [Test]
+    public async Task Nothing_pending_is_additive()
+    {
+        Assert.That((await ForecastAsync("-- nothing\n")).Summary, Is.EqualTo("nothing is pending"));
+    }
+
+    [Test]
+    public async Task A_script_is_applied_as_a_whole_or_not_at_all()
+    {
+        await ExecuteAsync(Before);
+        var before = await StateAsync();
+        await Assert.ThrowsAsync<RolloutException>(() => _schema.ApplyAsync("BEGIN; CREATE TABLE t (i int); COMMIT; nonsense;", Patience, CancellationToken.None));
+        Assert.That(await StateAsync(), Is.EqualTo(before));
+        Assert.That(await _schema.ApplyAsync("BEGIN; CREATE TABLE t (i int); INSERT INTO t VALUES (1); COMMIT;", Patience, CancellationToken.None), Is.EqualTo(2));
+        Assert.That(await StateAsync(), Does.Contain("table\tpublic\tt\t"));
+    }
+
+    [Test]
+    public async Task A_catalogue_is_read_back_as_it_was_written()
+    {
+        await ExecuteAsync(Before);
+        var catalog = await _schema.CatalogAsync(CancellationToken.None);
+        Assert.That(DatabaseCatalog.FromText(catalog.ToText()).ToText(), Is.EqualTo(catalog.ToText()));
+        Assert.That(catalog.ChangesTo(DatabaseCatalog.FromText(catalog.ToText())).Additions, Is.Empty);
+    }
+
+    private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(300);
+
+    private Task<MigrationForecast> ForecastAsync(string sql) => _schema.ForecastAsync(sql, Patience, CancellationToken.None);
+
+    private async Task<string> StateAsync()
+    {
+        await using var connection = new Npgsql.NpgsqlConnection(DatabaseAddress.Parse(new Secret(_dsn)).ConnectionString);
+        await connection.OpenAsync();
+        await using var command = new Npgsql.NpgsqlCommand("SELECT (SELECT json_agg(o) FROM orders o)::text || (SELECT json_agg(v) FROM alembic_version v)::text", connection);
+        return (await _schema.CatalogAsync(CancellationToken.None)).ToText() + await command.ExecuteScalarAsync();
+    }
+
     private Task ExecuteAsync(string sql) => PostgresServer.ExecuteAsync(_dsn, sql);
 }

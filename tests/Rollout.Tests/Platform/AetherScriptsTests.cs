@@ -45,7 +45,7 @@ public sealed class AetherScriptsTests
         Write("json.py", "raise SystemExit('the stub was loaded')");
         Write("platformonly.py", "NAME = 'found'");
         Write("ops/run_migrations.py", "import json, platformonly, sys, os; print(platformonly.NAME, sys.path[-1] == os.getcwd())");
-        var result = await Scripts.RunMigrationsAsync(new Secret(Dsn), CancellationToken.None);
+        var result = await Scripts.RunMigrationsAsync("ops/run_migrations.py", new Secret(Dsn), CancellationToken.None);
         Assert.That(result.OrThrow().Output, Does.StartWith("found"));
     }
 
@@ -58,7 +58,7 @@ public sealed class AetherScriptsTests
             assert os.environ[sys.argv[2]].startswith('postgresql://admin')
             print('ok')
             """);
-        Assert.That((await Scripts.RunMigrationsAsync(new Secret(Dsn), CancellationToken.None)).OrThrow().Output.Trim(), Is.EqualTo("ok"));
+        Assert.That((await Scripts.RunMigrationsAsync("ops/run_migrations.py", new Secret(Dsn), CancellationToken.None)).OrThrow().Output.Trim(), Is.EqualTo("ok"));
     }
 
     [Test]

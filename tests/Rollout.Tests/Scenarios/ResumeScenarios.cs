@@ -182,7 +182,7 @@ public sealed class ResumeScenarios
         Assert.Multiple(() =>
         {
             Assert.That(held.ExitCode, Is.EqualTo((int)ExitCode.Held), held.Everything);
-            Assert.That(held.Output + held.Error, Does.Contain("public.rollout_probe.gone int4 is gone"), held.Everything);
+            Assert.That(held.Output + held.Error, Does.Contain("column public.rollout_probe.gone integer is gone"), held.Everything);
         });
         var back = await _world.CallAsync("--target=Rollback", release);
         Assert.That(back.ExitCode, Is.EqualTo((int)ExitCode.Held), () => back.Everything);

@@ -1,6 +1,6 @@
 """Applies the migrations of both trees, in order, to the database that an environment variable names.
 
-    python3 ops/run_migrations.py --dsn-env NAME [--manifest-dsn-env NAME] [--check]
+    python3 ops/run_migrations.py --dsn-env NAME [--manifest-dsn-env NAME] [--allow-breaking] [--check | --sql FILE]
 
 This one is the rehearsal's own. The platform runs two Alembic trees and a function of release_manifest.py from a hook of its chart,
 after the pods have started; none of the three can be run there as it is. The facts of a revision (its id and predecessor) are in
@@ -49,6 +49,17 @@ ALTER TABLE alembic_version ALTER COLUMN version_num TYPE varchar(128);
 DELETE FROM alembic_version WHERE version_num = :'before';
 INSERT INTO alembic_version VALUES (:'revision') ON CONFLICT DO NOTHING;
 COMMIT;
+"""
+
+
+# The same for somebody who runs it himself.
+OFFLINE = """
+-- {tree}: {name}
+CREATE TABLE IF NOT EXISTS alembic_version (version_num varchar(128) PRIMARY KEY);
+{statements}
+ALTER TABLE alembic_version ALTER COLUMN version_num TYPE varchar(128);
+DELETE FROM alembic_version WHERE version_num = '{before}';
+INSERT INTO alembic_version VALUES ('{revision}') ON CONFLICT DO NOTHING;
 """
 
 
@@ -119,7 +130,7 @@ def refuse_breaking(tree: str, revision: Revision) -> None:
         raise MigrationError(f"{tree}: {revision.path.stem} is not additive: it says {found[0].upper()}")
 
 
-def migrate(database: Database, check: bool) -> int:
+def migrate(database: Database, check: bool, offline: Optional[str], allow_breaking: bool) -> int:
     """Prints what is pending in each tree and, unless only checking, applies it. Returns how many revisions that were or are."""
     chains = {tree: read_tree(tree) for tree in TREES}
     stored = stored_versions(database)
@@ -131,10 +142,21 @@ def migrate(database: Database, check: bool) -> int:
     for tree, chain in chains.items():
         at = current(tree, chain, stored)
         pending = chain[[revision.identity for revision in chain].index(at) + 1 :] if at else chain
-        for revision in pending:
+        for revision in pending if not (allow_breaking or offline) else []:
             refuse_breaking(tree, revision)
         print(f"{tree}: database at {at or 'nothing'}, checkout at {chain[-1].identity}, {len(pending)} pending", flush=True)
         plan += [(tree, revision) for revision in pending]
+    if offline:
+        Path(offline).write_text(
+            "".join(
+                OFFLINE.format(
+                    tree=tree, name=revision.path.stem, statements=revision.statements, before=revision.down or "", revision=revision.identity
+                )
+                for tree, revision in plan
+            ),
+            encoding="utf-8",
+        )
+        return len(plan)
     for tree, revision in plan:
         if check:
             print(f"{tree}: pending {revision.path.stem}")
@@ -156,16 +178,22 @@ def main() -> int:
         metavar="NAME",
         help="the same for release manifests; left out where unset",
     )
-    parser.add_argument("--check", action="store_true", help="only say what is pending")
+    parser.add_argument("--allow-breaking", action="store_true", help="apply also what an older release could trip over")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--check", action="store_true", help="only say what is pending")
+    only.add_argument("--sql", metavar="FILE", help="only write the pending statements to this file")
     options = parser.parse_args()
     dsn = os.environ.get(options.dsn_env)
     if not dsn:
         print(f"Migrations were not run: {options.dsn_env} is not set.", file=sys.stderr)
         return 1
     try:
-        count = migrate(Database(dsn), options.check)
+        count = migrate(Database(dsn), options.check, options.sql, options.allow_breaking)
         if options.check:
             return 3 if count else 0
+        if options.sql:
+            print(f"Wrote {count} pending migration(s).")
+            return 0
         manifests = os.environ.get(options.manifest_dsn_env)
         if manifests:
             Database(manifests).run(RELEASE_MANIFEST_TABLE)

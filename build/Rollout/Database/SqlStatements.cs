@@ -1,0 +1,141 @@
+namespace Rollout.Database;
+
+/// <summary>
+/// A script as single statements, as PostgreSQL's grammar ends them. A split that is wrong is found by the server, which takes one statement a message.
+/// </summary>
+internal static class SqlStatements
+{
+    // What begins, ends or leaves a transaction is not the script's to say here.
+    private static readonly string[] TransactionWords = ["begin", "start", "commit", "end"];
+    private static readonly string[] ForbiddenWords = ["rollback", "abort", "savepoint", "release", "prepare", "copy", "vacuum"];
+
+    /// <summary>The statements without those that only open or close a transaction.</summary>
+    /// <exception cref="FormatException">A string, a quoted name, a comment or a dollar quote has no end; or a statement cannot be tried.</exception>
+    public static IReadOnlyList<string> Split(string script)
+    {
+        var statements = new List<string>();
+        var begin = 0;
+        var words = false;
+        for (var i = 0; i <= script.Length; i++)
+        {
+            if (i == script.Length || script[i] == ';')
+            {
+                if (words)
+                {
+                    Add(statements, script[begin..i].Trim());
+                }
+
+                (begin, words) = (i + 1, false);
+                continue;
+            }
+
+            var end = EndOfQuote(script, i);
+            if (end > i)
+            {
+                words |= script[i] is not ('-' or '/');
+                i = end - 1;
+            }
+            else
+            {
+                words |= !char.IsWhiteSpace(script[i]);
+            }
+        }
+
+        return statements;
+    }
+
+    private static void Add(List<string> statements, string statement)
+    {
+        var word = FirstWord(statement);
+        if (ForbiddenWords.Contains(word))
+        {
+            throw new FormatException($"it says {word.ToUpperInvariant()}, which cannot be tried");
+        }
+
+        if (!TransactionWords.Contains(word))
+        {
+            statements.Add(statement);
+        }
+    }
+
+    private static string FirstWord(string statement)
+    {
+        var i = 0;
+        while (i < statement.Length && (char.IsWhiteSpace(statement[i]) || statement[i] is '-' or '/'))
+        {
+            i = char.IsWhiteSpace(statement[i]) ? i + 1 : Math.Max(EndOfQuote(statement, i), i + 1);
+        }
+
+        return new string([.. statement.Skip(i).TakeWhile(char.IsAsciiLetter)]).ToLowerInvariant();
+    }
+
+    /// <summary>Where what begins here and hides semicolons ends; the same place where nothing begins.</summary>
+    private static int EndOfQuote(string text, int at) => text[at] switch
+    {
+        '\'' => at > 0 && text[at - 1] is 'e' or 'E' && (at < 2 || !IsNameCharacter(text[at - 2])) ? EndOfEscaped(text, at) : After(text, at + 1, "'", "a string"),
+        '"' => After(text, at + 1, "\"", "a quoted name"),
+        '-' when Follows(text, at, "--") => text.IndexOf('\n', at) is var end && end < 0 ? text.Length : end + 1,
+        '/' when Follows(text, at, "/*") => EndOfComment(text, at),
+        '$' when at == 0 || !IsNameCharacter(text[at - 1]) => EndOfDollars(text, at),
+        _ => at,
+    };
+
+    private static int After(string text, int from, string mark, string what) =>
+        text.IndexOf(mark, from, StringComparison.Ordinal) is var end && end < 0 ? throw new FormatException($"{what} has no end") : end + mark.Length;
+
+    private static int EndOfEscaped(string text, int at)
+    {
+        for (var i = at + 1; i < text.Length; i++)
+        {
+            if (text[i] == '\\')
+            {
+                i++;
+            }
+            else if (text[i] == '\'')
+            {
+                return i + 1;
+            }
+        }
+
+        throw new FormatException("a string has no end");
+    }
+
+    // Comments nest.
+    private static int EndOfComment(string text, int at)
+    {
+        var depth = 0;
+        for (var i = at; i < text.Length - 1; i++)
+        {
+            if (Follows(text, i, "/*"))
+            {
+                depth++;
+                i++;
+            }
+            else if (Follows(text, i, "*/"))
+            {
+                i++;
+                if (--depth == 0)
+                {
+                    return i + 1;
+                }
+            }
+        }
+
+        throw new FormatException("a comment has no end");
+    }
+
+    private static int EndOfDollars(string text, int at)
+    {
+        var tag = at + 1;
+        while (tag < text.Length && (char.IsAsciiLetterOrDigit(text[tag]) || text[tag] == '_') && !(tag == at + 1 && char.IsAsciiDigit(text[tag])))
+        {
+            tag++;
+        }
+
+        return tag < text.Length && text[tag] == '$' ? After(text, tag + 1, text[at..(tag + 1)], "a dollar quote") : at;
+    }
+
+    private static bool Follows(string text, int at, string mark) => string.CompareOrdinal(text, at, mark, 0, mark.Length) == 0;
+
+    private static bool IsNameCharacter(char c) => char.IsLetterOrDigit(c) || c is '_' or '$';
+}
