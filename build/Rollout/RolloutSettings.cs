@@ -44,7 +44,7 @@ public sealed record Setting(
 
     // What is rolled out, where to, and what counts as good; waits, and where files and servers are, may change from run to run.
     private static readonly string[] Fixed = ["Slots.", "Chart.Path", "Chart.ReleaseName", "Chart.Values", "Dns.Provider", "Dns.Api", "Dns.Alias", "Dns.UpdateServer", "Monitoring.Cycles", "Monitoring.ErrorPercent",
-        "Monitoring.LatencyPercent", "Github.Repository", "Github.Workflow", "Github.Job", "Traces.Otlp", "Traces.ExporterPort", "Platform.Accounts", "Platform.WithoutExporter", "Platform.Aggregates"];
+        "Monitoring.LatencyPercent", "Github.Repository", "Github.Workflow", "Github.Job", "Traces.Otlp", "Traces.ExporterPort", "Platform.Accounts", "Platform.WithoutExporter", "Platform.Aggregates", "Platform.Migrations"];
 
     /// <summary>Whether 1.1 fixes it for the release (invariant 5).</summary>
     public bool IsFixed => !IsSecret && Array.Exists(Fixed, f => Key.StartsWith(f, StringComparison.Ordinal));
@@ -118,8 +118,8 @@ public sealed class RolloutSettings
         Text("Dns.UpdateServer", "primary name server that takes dynamic updates, host[:port]", null) with { RequiredWith = ("Dns.Provider", "rfc2136") },
         Text("Dns.UpdateKeyName", "name of the TSIG key that signs dynamic updates", null) with { RequiredWith = ("Dns.Provider", "rfc2136") },
         Choice("Dns.UpdateAlgorithm", "algorithm of the TSIG key", "hmac-sha256", "hmac-sha256", "hmac-sha512", "hmac-sha1"),
-        Time("Database.LockTimeout", "how long trying or running a migration may wait for a lock, seconds; live's statements wait behind it", "1"),
         Time("Dns.Timeout", "how long all name servers may take to agree, seconds", "1200"),
+        Time("Database.LockTimeout", "how long trying or running a migration may wait for a lock, seconds; live's statements wait behind it", "1"),
         Number("Traffic.HttpsPort", "the ingresses' HTTPS port", "443", 1, 65535),
         Text("Traffic.CertificateAuthority", "PEM file of the authority that signed the hosts' certificates; the system's where not set", null),
         Time("Traffic.IdleWindow", "for how long a slot's remaining traffic is counted before it is retired, seconds", "10"),
@@ -154,6 +154,7 @@ public sealed class RolloutSettings
         Text("Platform.AdminSource", "source file of ops/migrate_admin_repository.py, in the checkout", "ops/admin_accounts.json"),
         Text("Platform.Migrations", "what migrates the database: a script as ops/run_migrations.py, or alembic.ini files, comma separated; paths in the checkout", "ops/run_migrations.py"),
         Text("Platform.Aggregates", "continuous aggregates of each account", "events_hourly"),
+        Text("Platform.AcceptedApiChanges", "breaking changes of the candidate's API that are wanted, as 2.4 names them, comma separated; or all", null),
         Number("Rehearsal.ClientRate", "requests a second of the client that a rehearsal has; 0 is none", "50", 0, 5000),
         Password("Secrets.LinodeToken", "Linode token, scope domains:read_write", required: true) with { RequiredWith = ("Dns.Provider", "linode") },
         Password("Secrets.DnsUpdateKey", "TSIG key of dynamic updates, base64") with { RequiredWith = ("Dns.Provider", "rfc2136") },

@@ -36,6 +36,7 @@ public sealed class Faults
         ["errors"] = "SLOT:RATIO (0 to 1) of requests answer 500",
         ["scaling-stalled"] = "SLOT: the scaling controller no longer evaluates",
         ["audit-lost"] = "audit rows are not written",
+        ["api-breaks"] = "SLOT:WORKLOAD: its /openapi.json promises less than before",
         ["traces-off"] = "spans are accepted and forgotten",
         ["migration-fails"] = "the migration job fails",
         ["slow-start"] = "MILLISECONDS until a container listens",

@@ -36,8 +36,24 @@ public sealed class TagReleaseTests() : StepTests(nameof(TagRelease))
 [TestFixture, Order(12)]
 public sealed class VerifyMigrationsTests() : StepTests(nameof(VerifyMigrations))
 {
-    protected override Task MisbehaveAsync() =>
-        FailsAsync(ExitCode.Failed, "ops/nowhere.json' is not there", "--platform-admin-source=ops/nowhere.json");
+    protected override async Task MisbehaveAsync()
+    {
+        await FailsAsync(ExitCode.Failed, "ops/nowhere.json' is not there", "--platform-admin-source=ops/nowhere.json");
+        var file = Directory.EnumerateFiles(Path.Combine(World.Platform, "data", "alembic", "versions"), "0009*.sql").Single();
+        var text = await File.ReadAllTextAsync(file);
+        await File.WriteAllTextAsync(file, text + "\nALTER TABLE override_log DROP COLUMN reason;\n");
+        try
+        {
+            var refused = await FailsAsync(ExitCode.Refused, "NOT additive: column public.override_log.reason text, required is gone");
+            Assert.That(refused.Error, Does.Contain("--accept-point-of-no-return").And.Contain("Nothing was changed"));
+            var plan = await World.RunAsync("--target=Plan");
+            Assert.That(plan.Output.ReplaceLineEndings(" "), Does.Contain("NO RETURN").Or.Contain("NO").And.Contain("NOT additive"), plan.Everything);
+        }
+        finally
+        {
+            await File.WriteAllTextAsync(file, text);
+        }
+    }
 
     protected override Task SeeAsync(CallResult done)
     {

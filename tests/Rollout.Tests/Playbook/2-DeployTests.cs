@@ -76,20 +76,28 @@ public sealed class SeedStateTests() : StepTests(nameof(SeedState))
         await File.WriteAllTextAsync(file, text + "\nselect no_such_function();\n");
         try
         {
-            var failed = await FailsAsync(ExitCode.Failed, "no_such_function");
+            var failed = await FailsAsync(ExitCode.Refused, "no_such_function");
+            Assert.That(failed.Error, Does.Contain("not known to be additive").And.Contain("Nothing was changed"));
             Assert.That(failed.Output + failed.Error, Does.Not.Contain("password"));
         }
         finally
         {
             await File.WriteAllTextAsync(file, text);
         }
+
+        await World.SetFaultAsync("api-breaks", "green:oms-service");
+        var broken = await FailsAsync(ExitCode.Failed, "breaks 1 promises of live's API: oms-service ");
+        Assert.That(broken.Error, Does.Contain("is gone").And.Contain("Platform.AcceptedApiChanges"));
     }
 
     protected override Task SeeAsync(CallResult done)
     {
         var parts = World.Journal().Where(e => e["step"]!.GetValue<string>() == Step && e["event"]!.GetValue<string>() == "done" && e["part"] is not null).Select(e => e["part"]!.GetValue<string>());
         Assert.That(parts, Is.EqualTo(new[] { "migrations", "state", "openapi" }));
-        Assert.That(File.Exists(Path.Combine(World.Artifacts, "evidence", Step, "oms-service.openapi.json")));
+        var evidence = Path.Combine(World.Artifacts, "evidence", Step);
+        Assert.That(File.Exists(Path.Combine(evidence, "oms-service.openapi.json")));
+        Assert.That(File.Exists(Path.Combine(evidence, "live", "oms-service.openapi.json")));
+        Assert.That(File.ReadAllText(Path.Combine(evidence, "openapi-changes.txt")), Is.EqualTo("no change\n"));
         return Task.CompletedTask;
     }
 }

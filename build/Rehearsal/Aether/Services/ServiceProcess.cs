@@ -174,9 +174,21 @@ internal sealed class ServiceProcess
         return Pod.World.Hub.Bind(new IPEndPoint(address, port), context => WriteAsync(context, Exposition()));
     }
 
+    // Fault api-breaks: the first path is no longer promised.
+    private JsonObject Contract()
+    {
+        var contract = _routes.Describe(_workload.Title, Pod.Release);
+        if (Pod.Struck("api-breaks") && contract["paths"] is JsonObject { Count: > 0 } paths)
+        {
+            paths.RemoveAt(0);
+        }
+
+        return contract;
+    }
+
     private void MapCommon()
     {
-        _routes.Get("/openapi.json", _ => Answer.Ok(_routes.Describe(_workload.Title, Pod.Release)), documented: false);
+        _routes.Get("/openapi.json", _ => Answer.Ok(Contract()), documented: false);
         var docs = $"<!DOCTYPE html><title>{_workload.Title} - Swagger UI</title>";
         _routes.Get("/docs", _ => Answer.Plain(docs, "text/html; charset=utf-8"), documented: false);
         if (_workload.Healthz)
