@@ -155,6 +155,7 @@ public sealed class RolloutSettings
         Text("Platform.Migrations", "what migrates the database: a script as ops/run_migrations.py, or alembic.ini files, comma separated; paths in the checkout", "ops/run_migrations.py"),
         Text("Platform.Aggregates", "continuous aggregates of each account", "events_hourly"),
         Text("Platform.AcceptedApiChanges", "breaking changes of the candidate's API that are wanted, as 2.4 names them, comma separated; or all", null),
+        Choice("Governance.Require", "where a governance event must be found: anywhere, or in an audit trail", "any", "any", "trail"),
         Number("Rehearsal.ClientRate", "requests a second of the client that a rehearsal has; 0 is none", "50", 0, 5000),
         Password("Secrets.LinodeToken", "Linode token, scope domains:read_write", required: true) with { RequiredWith = ("Dns.Provider", "linode") },
         Password("Secrets.DnsUpdateKey", "TSIG key of dynamic updates, base64") with { RequiredWith = ("Dns.Provider", "rfc2136") },

@@ -20,6 +20,9 @@ internal static class DatabaseAddress
             builder.Timeout = Math.Min(builder.Timeout, 10);
             builder.ApplicationName ??= "aether-rollout";
             builder.Pooling = false;
+
+            // The platform's Python writes UTC, into columns without a zone too.
+            builder.Timezone = "UTC";
             return builder;
         }
         catch (Exception exception) when (exception is ArgumentException or FormatException)

@@ -88,6 +88,30 @@ public sealed class AetherStack(
                 "Several replicas do not see one another's transitions: run one, or look at its store.");
     }
 
+    /// <summary>Engages an account's kill switch, which nothing releases: for rehearsals (platform contract, section 4.4).</summary>
+    /// <exception cref="RolloutException">The call was refused.</exception>
+    public async Task EngageKillSwitchAsync(string account, CancellationToken cancellationToken)
+    {
+        var answer = await _calls.SendAsync(HttpMethod.Post, names.KillSwitch, $"/risk/kill?account_id={Uri.EscapeDataString(account)}&reason_code=latency_stall", null, fence, cancellationToken);
+
+        // 207: the switch is engaged, and not every alarm channel answered.
+        if (answer.Code is not (200 or 207))
+        {
+            throw SessionRefusals.Explain(slot, names.KillSwitch, "engaging the kill switch", answer);
+        }
+    }
+
+    /// <summary>Decides by hand that an intent is not traded: for rehearsals, where the intent is none of anybody's (platform contract, section 4.4).</summary>
+    /// <exception cref="RolloutException">The call was refused.</exception>
+    public async Task RejectTradeAsync(string intent, string reason, CancellationToken cancellationToken)
+    {
+        var answer = await _calls.SendAsync(HttpMethod.Post, names.Override, "/override/trade", new { intent_id = intent, decision = "reject", reason }, fence, cancellationToken);
+        if (answer.Code != 201)
+        {
+            throw SessionRefusals.Explain(slot, names.Override, "deciding by hand", answer);
+        }
+    }
+
     /// <summary>Makes safe mode inactive, whoever set it: ask <see cref="SafeModeStatus.IsFor"/> first.</summary>
     /// <exception cref="RolloutException">The call was refused, or the service still says active afterwards.</exception>
     public async Task<SafeModeStatus> ExitSafeModeAsync(CancellationToken cancellationToken)

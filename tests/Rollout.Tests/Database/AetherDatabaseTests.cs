@@ -45,7 +45,8 @@ public sealed class AetherDatabaseTests
             "CREATE SCHEMA acct_aether_audit; CREATE TABLE acct_aether_audit.audit_logs (id text, payload jsonb, recorded_at timestamptz)");
         Assert.That(await _database.RecordSnapshotAsync("abc", "v1", CancellationToken.None), Is.True);
         Assert.That(await _database.RecordSnapshotAsync("abc", "v1", CancellationToken.None), Is.True);
-        var events = await new GovernanceLog(new Secret(_dsn)).EventsAsync(DateTimeOffset.UnixEpoch, DateTimeOffset.MaxValue, CancellationToken.None);
+        var events = new List<GovernanceEvent>();
+        await new GovernanceLog(new Secret(_dsn)).ReadAsync(DateTimeOffset.UnixEpoch, DateTimeOffset.MaxValue, events.Add, CancellationToken.None);
         Assert.That(events, Has.Count.EqualTo(1));
         Assert.That((events[0].Action, events[0].Entity), Is.EqualTo(("rollout.health_snapshot", "v1")));
     }

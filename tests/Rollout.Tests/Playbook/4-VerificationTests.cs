@@ -34,7 +34,11 @@ public sealed class AuditGovernanceTests() : StepTests(nameof(AuditGovernance))
         await World.SqlAsync("create table audit_log_away as select * from audit_log; delete from audit_log");
         try
         {
-            await FailsAsync(ExitCode.Held, "safe_mode.enter");
+            var held = await FailsAsync(ExitCode.Held, "live (blue) entered safe mode (3.1)", "--governance-require=trail");
+            Assert.That(held.Output, Does.Contain("in no audit trail, only in account events"), held.Everything);
+            await World.SqlAsync("insert into audit_log select * from audit_log_away; update audit_log set actor = 'mallory' where action = 'safe_mode.exit'");
+            await FailsAsync(ExitCode.Held, "1 rows of the audit trail are not what their hash was made of");
+            await World.SqlAsync("delete from audit_log");
         }
         finally
         {
@@ -45,6 +49,10 @@ public sealed class AuditGovernanceTests() : StepTests(nameof(AuditGovernance))
     protected override Task SeeAsync(CallResult done)
     {
         Assert.That(done.Output, Does.Contain("safe_mode.enter").And.Contain("safe_mode.exit"));
+        var report = File.ReadAllText(Path.Combine(World.Artifacts, "evidence", Step, "governance.md"));
+        Assert.That(report, Does.Contain("| live (blue) entered safe mode (3.1) |").And.Contain("| kill_switch_engaged aether-audit at ").And.Contain("| override.reject rollout-"));
+        Assert.That(report, Does.Not.Contain("MISSING | MISSING"), report);
+        Assert.That(File.ReadAllText(Path.Combine(World.Artifacts, "evidence", Step, "governance-tests.log")), Does.Contain("says nothing about green"));
         return Task.CompletedTask;
     }
 }
