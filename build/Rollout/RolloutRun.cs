@@ -55,7 +55,7 @@ public sealed class RolloutRun : IAsyncDisposable
         Scripts = new AetherScripts(surroundings.Platform, context.Commands);
         Database = new AetherDatabase(surroundings.Database);
         Schema = new DatabaseSchema(surroundings.Database);
-        Aggregates = new ContinuousAggregates(surroundings.Database);
+        Aggregates = new ContinuousAggregates(surroundings.Database, context.Time, progress);
         Governance = new GovernanceLog(surroundings.Database);
         _layers = context.Settings.List("Chart.Values");
         _journalled = journal.Entries.Count;

@@ -15,6 +15,9 @@ internal static class PostgresServer
 
     private static readonly Lazy<Task<Running>> Shared = new(StartAsync);
 
+    /// <summary>Whether TimescaleDB is installed beside the server; Debian does not package it.</summary>
+    public static bool HasTimescale { get; } = Binaries() is { } binaries && File.Exists(Path.Combine(binaries, "..", "lib", "timescaledb.so"));
+
     /// <summary>An empty database; its DSN is a URL with a password in it.</summary>
     public static async Task<string> CreateDatabaseAsync()
     {
@@ -80,7 +83,8 @@ internal static class PostgresServer
             var line = AsNobody(
                 Path.Combine(binaries, "postgres"), "-D", Path.Combine(
                     directory,
-                    "data"), "-p", $"{port}", "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off");
+                    "data"), "-p", $"{port}", "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off",
+                "-c", $"shared_preload_libraries={(HasTimescale ? "timescaledb" : string.Empty)}");
             var process = Process.Start(
                 new ProcessStartInfo(line[0], line[1..]) { RedirectStandardError = true, RedirectStandardOutput = true })!;
             process.ErrorDataReceived += (_, _) => { };
