@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using Npgsql;
 using Rollout.Database;
 using Rollout.Tests.Support;
@@ -34,7 +36,15 @@ public sealed class DatabaseFailureTests
     public Task A_wrong_host() => FailsAsync(With(a => a.Host = "no-such-host.invalid"), "its host has no address", "Check the host");
 
     [Test]
-    public Task A_server_without_TLS_where_it_is_wanted() => FailsAsync(With(a => a.SslMode = SslMode.Require, plain: true), "could not be reached over TLS", "Check sslmode");
+    public async Task A_server_without_TLS_where_it_is_wanted()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        var answering = AnswerNoAsync(listener);
+        await FailsAsync(With(a => (a.Port, a.SslMode) = (((IPEndPoint)listener.LocalEndpoint).Port, SslMode.Require)), "could not be reached over TLS", "Check sslmode");
+        listener.Stop();
+        await answering;
+    }
 
     [Test]
     public async Task A_server_that_wants_TLS()
@@ -117,7 +127,7 @@ public sealed class DatabaseFailureTests
         Assert.That(await new AetherDatabase(With(a => (a.Username, a.Password) = (name, password))).AccountSchemasAsync(CancellationToken.None), Is.Empty);
     }
 
-    private async Task FailsAsync(Secret dsn, string says, string hint)
+    private static async Task FailsAsync(Secret dsn, string says, string hint)
     {
         var exception = (await Assert.ThrowsAsync<RolloutException>(() => new AetherDatabase(dsn).AccountSchemasAsync(CancellationToken.None)))!;
         Assert.That(exception.Message, Does.StartWith("Listing the account schemas: database '").And.Contain(says));
@@ -126,24 +136,39 @@ public sealed class DatabaseFailureTests
         Assert.That(exception.ToString(), Does.Not.Contain(secret));
     }
 
-    private Secret With(Action<NpgsqlConnectionStringBuilder> change, bool plain = false)
+    private Secret With(Action<NpgsqlConnectionStringBuilder> change)
     {
         var copy = new NpgsqlConnectionStringBuilder(_address.ConnectionString);
         change(copy);
-        if (plain)
-        {
-            // The test server speaks TLS; something that does not is in front of it.
-            copy.Port = PostgresServer.PlainPort;
-        }
-
         return new Secret(copy.ConnectionString);
     }
 
     private async Task<(string Name, string Password)> RoleAsync(string kind, string password = "s3cret-of-a-role")
     {
-        var name = $"{kind}_{Guid.NewGuid():N}";
-        await PostgresServer.ExecuteAsync(_dsn, $"CREATE ROLE {name} LOGIN PASSWORD '{password.Replace("'", "''", StringComparison.Ordinal)}'{(kind == "tls_only" ? "; GRANT tls_only TO " + name : string.Empty)}");
+        // pg_hba.conf lets names that begin with tls_only in over TLS only.
+        var name = kind == "tls_only" ? kind : $"{kind}_{Guid.NewGuid():N}";
+        await PostgresServer.ExecuteAsync(_dsn, $"CREATE ROLE {name} LOGIN PASSWORD '{password.Replace("'", "''", StringComparison.Ordinal)}'");
         return (name, password);
+    }
+
+    // As a server without TLS answers the request for it, on every connection.
+    private static async Task AnswerNoAsync(TcpListener listener)
+    {
+        try
+        {
+            while (true)
+            {
+                using var client = await listener.AcceptTcpClientAsync();
+                while (await client.GetStream().ReadAtLeastAsync(new byte[8], 8, throwOnEndOfStream: false) == 8)
+                {
+                    await client.GetStream().WriteAsync("N"u8.ToArray());
+                }
+            }
+        }
+        catch (Exception exception) when (exception is SocketException or IOException or ObjectDisposedException or InvalidOperationException)
+        {
+            // The test is over.
+        }
     }
 
     private async Task RequireNothingAsync() =>

@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using Npgsql;
 
 namespace Rollout.Tests.Support;
@@ -77,6 +79,7 @@ internal static class PostgresServer
                 "-E",
                 "UTF8",
                 "--locale=C"));
+        await SpeakTlsAsync(Path.Combine(directory, "data"));
         for (var attempt = 1; ; attempt++)
         {
             var port = FreePort();
@@ -97,6 +100,25 @@ internal static class PostgresServer
 
             // Another process may have taken the port in between.
             Assert.That(attempt, Is.LessThan(3), "PostgreSQL did not start");
+        }
+    }
+
+    // With a certificate of its own, and a role that is let in over TLS only.
+    private static async Task SpeakTlsAsync(string data)
+    {
+        using var key = RSA.Create(2048);
+        var request = new CertificateRequest("CN=localhost", key, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1);
+        var now = TimeProvider.System.GetUtcNow();
+        using var certificate = request.CreateSelfSigned(now.AddDays(-1), now.AddDays(1));
+        var (certificateFile, keyFile, rules) = (Path.Combine(data, "server.crt"), Path.Combine(data, "server.key"), Path.Combine(data, "pg_hba.conf"));
+        await File.WriteAllTextAsync(certificateFile, certificate.ExportCertificatePem());
+        await File.WriteAllTextAsync(keyFile, key.ExportPkcs8PrivateKeyPem());
+        File.SetUnixFileMode(keyFile, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        await File.WriteAllTextAsync(rules, $"hostnossl all tls_only all reject\n{await File.ReadAllTextAsync(rules)}");
+        await File.AppendAllTextAsync(Path.Combine(data, "postgresql.conf"), "ssl = on\n");
+        if (Environment.UserName == "root")
+        {
+            await RunAsync("chown", "nobody", certificateFile, keyFile, rules);
         }
     }
 
