@@ -18,6 +18,9 @@ public sealed class AetherDatabase(Secret dsn)
 {
     private const string AuditSchema = "acct_aether_audit";
 
+    private static readonly string[] AccountTables =
+        ["acks", "fills", "shadow_fills", "events", "telemetry", "audit_logs", "credential_events", "credential_rotations", "risk_configs"];
+
     private readonly DatabaseConnections _connections = new(dsn);
 
     /// <summary>The administrators; null where the table is not there.</summary>
@@ -35,6 +38,35 @@ public sealed class AetherDatabase(Secret dsn)
             var text = string.Join('\n', emails.Order(StringComparer.Ordinal));
             return new AdminAccounts(emails.Count, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text))));
         },
+        cancellationToken);
+
+    /// <summary>Which of these administrators the database does not have, told by the first digits of their e-mail's SHA-256: no address leaves.</summary>
+    /// <exception cref="RolloutException">The database does not answer, or has no such table.</exception>
+    public Task<IReadOnlyList<string>> MissingAdministratorsAsync(IReadOnlyCollection<string> emails, CancellationToken cancellationToken) => _connections.UseAsync<IReadOnlyList<string>>(
+        "looking for the administrators of the source file",
+        async connection =>
+        {
+            var there = await ListAsync(
+                connection, "SELECT email FROM public.admin_accounts WHERE email = ANY(@emails)", r => r.GetString(0), cancellationToken, ("emails", emails.ToArray()));
+            return [.. emails.Except(there).Select(e => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(e)))[..12]).Order(StringComparer.Ordinal)];
+        },
+        cancellationToken);
+
+    /// <summary>The tables that an account's services use and its schema lacks, each as <c>acct_company.events</c> (platform contract, section 10).</summary>
+    /// <exception cref="RolloutException">The database does not answer.</exception>
+    public Task<IReadOnlyList<string>> MissingTablesAsync(IReadOnlyCollection<string> accounts, CancellationToken cancellationToken) => _connections.UseAsync(
+        $"looking for the tables of {string.Join(", ", accounts)}",
+        connection => ListAsync(
+            connection,
+            """
+            SELECT a || '.' || t FROM unnest(@schemas) a CROSS JOIN unnest(@tables) t
+            WHERE NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = a AND c.relname = t AND c.relkind IN ('r', 'p', 'v', 'f'))
+            ORDER BY 1
+            """,
+            r => r.GetString(0),
+            cancellationToken,
+            ("schemas", accounts.Select(SchemaOf).ToArray()),
+            ("tables", AccountTables)),
         cancellationToken);
 
     /// <summary>The account schemas, <c>acct_…</c>, sorted.</summary>

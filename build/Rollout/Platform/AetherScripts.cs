@@ -49,6 +49,21 @@ public sealed partial class AetherScripts(string platformDirectory, CommandRunne
         output => MigratedLine().IsMatch(output) ? null : "it did not say how many accounts it migrated",
         cancellationToken);
 
+    /// <summary>Whom a source file of <c>ops/migrate_admin_repository.py</c> names; nothing else of it, which is secret, is looked at.</summary>
+    /// <exception cref="RolloutException">It is no list of accounts; the message says where, and repeats nothing of it.</exception>
+    public IReadOnlyList<string> AdministratorsOf(string source)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(platformDirectory, source)));
+            return [.. document.RootElement.EnumerateArray().Select(a => a.GetProperty("email").GetString()!).Distinct(StringComparer.Ordinal)];
+        }
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException or KeyNotFoundException)
+        {
+            throw new RolloutException($"'{source}' is no JSON list of accounts with an email each{(exception is JsonException json ? $", see line {json.LineNumber + 1}" : string.Empty)}.", "Platform.AdminSource names it.");
+        }
+    }
+
     /// <summary>
     /// <c>ops/refresh_continuous_aggregates.py</c>. It exits with 0 whatever happened; its warning is the failure, and on a real
     /// TimescaleDB it

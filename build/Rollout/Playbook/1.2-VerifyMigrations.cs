@@ -49,6 +49,20 @@ public sealed class VerifyMigrations : PlaybookStep
                 "Look at what ops/migrate_admin_repository.py said, in the step's evidence.");
         }
 
+        var source = run.Settings["Platform.AdminSource"]!;
+        if (await run.Database.MissingAdministratorsAsync(run.Scripts.AdministratorsOf(source), cancellationToken) is { Count: > 0 } absent)
+        {
+            throw new RolloutException(
+                $"{absent.Count} administrators of {source} are not in the database: SHA-256 of their e-mail {string.Join(", ", absent)}.", "Look at what ops/migrate_admin_repository.py said, in the step's evidence.");
+        }
+
+        if (await run.Database.MissingTablesAsync(run.Settings.List("Platform.Accounts"), cancellationToken) is { Count: > 0 } tables)
+        {
+            throw new RolloutException(
+                $"The database lacks {string.Join(", ", tables)}.",
+                "psql -1 -v ON_ERROR_STOP=1 -v schema=SCHEMA -f ops/timescale_bootstrap.sql makes an account's tables; without ON_ERROR_STOP it ends with 0 whatever happened.");
+        }
+
         run.Console.Note($"{accounts.Count} admin accounts, schemas {string.Join(", ", schemas)}");
     }
 }

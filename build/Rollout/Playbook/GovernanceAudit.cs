@@ -22,7 +22,8 @@ internal sealed class GovernanceAudit(IReadOnlyList<ExpectedEvent> expected, Dat
 
     private static readonly GovernancePlace[] Trails = [GovernancePlace.TrailA, GovernancePlace.TrailB];
     private static readonly GovernancePlace[] SafeModePlaces = [GovernancePlace.TrailA, GovernancePlace.Events, GovernancePlace.PodLog];
-    private static readonly GovernancePlace[] AuditPlaces = [.. Trails, GovernancePlace.PodLog];
+    private static readonly GovernancePlace[] KillSwitchPlaces = [GovernancePlace.TrailA, GovernancePlace.PodLog];
+    private static readonly GovernancePlace[] OverridePlaces = [.. Trails, GovernancePlace.PodLog];
 
     private readonly Dictionary<(ExpectedEvent Event, GovernancePlace Place), (int Count, GovernanceEvent First)> _found = [];
     private readonly List<(GovernanceEvent Event, string Key, string Audited)> _happened = [];
@@ -72,7 +73,7 @@ internal sealed class GovernanceAudit(IReadOnlyList<ExpectedEvent> expected, Dat
         {
             findings.Add((
                 $"{happened.Action} {happened.Entity} at {happened.At:HH:mm:ss}, noted in {happened.Where}",
-                AuditPlaces.ToDictionary(p => p, p => Take(left.GetValueOrDefault((p, audited, key)), happened.At) is { } at ? $"{at:HH:mm:ss}" : (string?)null)));
+                (audited == "kill_switch.triggered" ? KillSwitchPlaces : OverridePlaces).ToDictionary(p => p, p => Take(left.GetValueOrDefault((p, audited, key)), happened.At) is { } at ? $"{at:HH:mm:ss}" : (string?)null)));
         }
 
         return findings;

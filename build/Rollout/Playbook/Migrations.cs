@@ -15,6 +15,14 @@ internal static class Migrations
     /// <summary>What is pending and what it would do, in a line; warns of what is wrong with the trees.</summary>
     public static async Task<string> DescribeAsync(RolloutRun run, CancellationToken cancellationToken)
     {
+        foreach (var (name, tree) in Trees(run))
+        {
+            foreach (var problem in tree.Problems)
+            {
+                run.Console.Warning($"{name}: {problem}");
+            }
+        }
+
         var (stored, sql) = await PendingAsync(run, cancellationToken);
         var forecast = await ForecastAsync(run, sql, cancellationToken);
         var point = forecast.IsAdditive ? string.Empty : "; the POINT OF NO RETURN";
@@ -136,14 +144,6 @@ internal static class Migrations
     {
         var stored = await run.Schema.HeadsAsync(cancellationToken);
         var trees = Trees(run);
-        foreach (var (name, tree) in trees)
-        {
-            foreach (var problem in tree.Problems)
-            {
-                run.Console.Warning($"{name}: {problem}");
-            }
-        }
-
         if (stored.FirstOrDefault(h => trees.All(t => !t.Tree.Revisions.Contains(h.Revision))) is { } unknown)
         {
             throw new RolloutException(

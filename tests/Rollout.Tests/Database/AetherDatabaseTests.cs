@@ -31,6 +31,23 @@ public sealed class AetherDatabaseTests
     }
 
     [Test]
+    public async Task Administrators_that_are_missing_are_told_by_their_hash()
+    {
+        await ExecuteAsync("CREATE TABLE admin_accounts (email text PRIMARY KEY); INSERT INTO admin_accounts VALUES ('b@x'), ('a@x')");
+        Assert.That(await _database.MissingAdministratorsAsync(["a@x", "b@x"], CancellationToken.None), Is.Empty);
+        Assert.That(await _database.MissingAdministratorsAsync(["a@x", "who@x"], CancellationToken.None), Has.Count.EqualTo(1).And.None.Contains("@"));
+    }
+
+    [Test]
+    public async Task Tables_that_an_account_lacks_are_named()
+    {
+        await ExecuteAsync("CREATE SCHEMA acct_company; CREATE TABLE acct_company.acks (i int); CREATE TABLE acct_company.events (i int)");
+        var missing = await _database.MissingTablesAsync(["company"], CancellationToken.None);
+        Assert.That(missing, Does.Contain("acct_company.fills").And.Contain("acct_company.risk_configs").And.Not.Contain("acct_company.acks"));
+        Assert.That(missing, Has.Count.EqualTo(7));
+    }
+
+    [Test]
     public async Task Account_schemas_are_the_acct_ones()
     {
         await ExecuteAsync("CREATE SCHEMA acct_director_1; CREATE SCHEMA acct_company; CREATE SCHEMA acctother");

@@ -23,7 +23,9 @@ public sealed class RehearsalScenarios
     [Test, Order(1)]
     public async Task Rehearse_moves_everything_to_green_and_no_two_slots_ever_send()
     {
+        await using var watch = new LeakWatch(_world);
         var rehearsed = await _world.CallAsync("--target=Rehearse");
+        await watch.RequireNoneAsync(rehearsed.Everything);
         Assert.That(rehearsed.ExitCode, Is.Zero, () => rehearsed.Everything);
         Assert.That(await _world.HostsBySlotAsync(), Is.EqualTo(new Dictionary<string, int> { ["green"] = 18 }));
         var slots = (await _world.OrdersAsync()).Select(o => o.Slot).ToList();
