@@ -115,7 +115,7 @@ public sealed class AuditGovernance : PlaybookStep
         var audit = new GovernanceAudit(
             [
                 new ExpectedEvent($"{run.Named(run.Live)} entered safe mode (3.1)", ["safe_mode.enter", "safe_mode_engaged"], run.FenceReasonOf(run.Live)),
-                new ExpectedEvent($"{run.Named(run.Candidate)} left safe mode (3.4)", ["safe_mode.exit", "safe_mode_released"], run.FenceReasonOf(run.Candidate)),
+                new ExpectedEvent($"{run.Named(run.Candidate)} left safe mode (3.4)", ["safe_mode.exit", "safe_mode_released"], run.FenceReasonOf(run.Candidate), run.Candidate.Name),
             ],
             from);
         var sources = await run.Governance.ReadAsync(from - GovernanceAudit.Tolerance, to, audit.Add, cancellationToken);
