@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text;
 using System.Text.RegularExpressions;
 using Rollout.Journal;
@@ -7,7 +6,7 @@ namespace Rollout.Reporting;
 
 /// <summary>
 /// The platform's <c>docs/AUDIT_REPORT.md</c>, where the playbook's last line wants the timeline: a block for each run, in the deployment section, newest
-/// last. Blocks are only ever inserted: every byte that stands there, whoever wrote it and in whatever encoding, stays as it is.
+/// last. Blocks are only ever inserted: every byte that stands there, whoever wrote it, stays as it is; a file in UTF-16 is refused.
 /// </summary>
 /// <param name="path">Made with its section where it is missing.</param>
 public sealed partial class AuditReport(string path)

@@ -27,7 +27,8 @@ public sealed class RemainingTrafficTests
     public async Task Requests_of_production_hosts_are_counted_over_all_controller_pods_and_statuses()
     {
         var looks = 0;
-        Controller("nginx-0", () => Page(("oms.aether.example.com", 100 + (6 * looks)), ("staging.aether.example.com", 70 * looks++)));
+        _time.OnPause = () => looks++;
+        Controller("nginx-0", () => Page(("oms.aether.example.com", 100 + (6 * looks)), ("staging.aether.example.com", 70 * looks)));
         Controller("nginx-1", () => Page(("oms.aether.example.com", 5), ("ui.aether.example.com", 2 * looks)));
 
         var traffic = await MeasureAsync();
