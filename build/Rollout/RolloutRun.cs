@@ -39,6 +39,7 @@ public sealed class RolloutRun : IAsyncDisposable
         Surroundings = surroundings;
         Cluster = cluster;
         Deployment = deployment;
+        PodFiles = new PodFiles(kubectl, surroundings.Kubeconfig, surroundings.Context, context.Commands, FenceOf(held), context.Time);
         Release = release;
         Journal = journal;
         Folder = FolderOf(context.Settings, release);
@@ -75,6 +76,8 @@ public sealed class RolloutRun : IAsyncDisposable
 
     /// <summary>kubectl and helm, as a person would type them.</summary>
     public SlotDeployment Deployment { get; }
+
+    public PodFiles PodFiles { get; }
 
     /// <summary>The release tag.</summary>
     public string Release { get; }

@@ -51,6 +51,9 @@ public sealed record CommandResult(CommandLine Command, int ExitCode, string Out
     }
 }
 
+/// <summary>How a command ended whose output is bytes.</summary>
+public sealed record BinaryResult(CommandLine Command, int ExitCode, byte[] Output, string Error);
+
 /// <summary>The one place that starts processes: echoes the line, collects output, kills the whole tree on cancellation or time-out.</summary>
 /// <param name="echo">Told each command line before it runs.</param>
 public sealed class CommandRunner(Action<string> echo)
@@ -58,6 +61,22 @@ public sealed class CommandRunner(Action<string> echo)
     /// <summary>Runs the command to its end.</summary>
     /// <exception cref="RolloutException">The program is not there, or the time is up.</exception>
     public async Task<CommandResult> RunAsync(CommandLine command, CancellationToken cancellationToken)
+    {
+        var (exitCode, output, error) = await RunAsync(command, Encoding.UTF8.GetBytes(command.Input ?? string.Empty), int.MaxValue, cancellationToken);
+        return new CommandResult(command, exitCode, Encoding.UTF8.GetString(output.GetBuffer(), 0, (int)output.Length), error);
+    }
+
+    /// <summary>Runs a command that reads and writes bytes, which stay in memory: what passes here may be secret.</summary>
+    /// <param name="limit">Bytes of output beyond which it is stopped.</param>
+    /// <exception cref="RolloutException">The program is not there, the time is up, or it wrote too much.</exception>
+    public async Task<BinaryResult> PipeAsync(CommandLine command, ReadOnlyMemory<byte> input, int limit, CancellationToken cancellationToken)
+    {
+        var (exitCode, output, error) = await RunAsync(command, input, limit, cancellationToken);
+        return new BinaryResult(command, exitCode, output.ToArray(), error);
+    }
+
+    private async Task<(int ExitCode, MemoryStream Output, string Error)> RunAsync(
+        CommandLine command, ReadOnlyMemory<byte> input, int limit, CancellationToken cancellationToken)
     {
         if (command.Echo)
         {
@@ -67,31 +86,31 @@ public sealed class CommandRunner(Action<string> echo)
         using var process = Start(command);
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         deadline.CancelAfter(command.Timeout);
-        var output = ReadAsync(process.StandardOutput);
+        using var excess = new CancellationTokenSource();
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, excess.Token);
+        var output = CollectAsync(process.StandardOutput.BaseStream, limit, excess);
         var error = ReadAsync(process.StandardError);
         try
         {
-            if (command.Input is not null)
-            {
-                await process.StandardInput.WriteAsync(command.Input.AsMemory(), deadline.Token);
-            }
-
+            await process.StandardInput.BaseStream.WriteAsync(input, end.Token);
             process.StandardInput.Close();
-            await process.WaitForExitAsync(deadline.Token);
+            await process.WaitForExitAsync(end.Token);
         }
-        catch (IOException) when (!deadline.IsCancellationRequested)
+        catch (IOException) when (!end.IsCancellationRequested)
         {
             // The program ended without reading its input; its exit code tells the story.
-            await process.WaitForExitAsync(deadline.Token);
+            await process.WaitForExitAsync(end.Token);
         }
         catch (OperationCanceledException)
         {
             process.Kill(entireProcessTree: true);
             cancellationToken.ThrowIfCancellationRequested();
-            throw new RolloutException($"'{command}' did not end within {command.Timeout.TotalSeconds:0} s and was stopped.");
+            throw new RolloutException(excess.IsCancellationRequested
+                ? $"'{command}' wrote more than {limit / 1024 / 1024} MiB and was stopped."
+                : $"'{command}' did not end within {command.Timeout.TotalSeconds:0} s and was stopped.");
         }
 
-        return new CommandResult(command, process.ExitCode, await output, await error);
+        return (process.ExitCode, await output, await error);
     }
 
     private static Process Start(CommandLine command)
@@ -129,6 +148,25 @@ public sealed class CommandRunner(Action<string> echo)
             throw new RolloutException(
                 $"'{command.Program}' could not be started: {exception.Message}.", "Install it, or put it on PATH.", ExitCode.Failed, exception);
         }
+    }
+
+    private static async Task<MemoryStream> CollectAsync(Stream stream, int limit, CancellationTokenSource excess)
+    {
+        var collected = new MemoryStream();
+        var buffer = new byte[81920];
+        int count;
+        while ((count = await stream.ReadAsync(buffer)) > 0)
+        {
+            if (collected.Length + count > limit)
+            {
+                await excess.CancelAsync();
+                break;
+            }
+
+            collected.Write(buffer, 0, count);
+        }
+
+        return collected;
     }
 
     private static async Task<string> ReadAsync(StreamReader reader)

@@ -14,13 +14,13 @@ public sealed class SeedState : PlaybookStep
 {
     protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken) => new(
         await Migrations.DescribeAsync(run, cancellationToken),
-        "synchronise .aether_state where the deployment has one",
+        await StateFiles.DescribeAsync(run, cancellationToken),
         "archive the API contract of every service, and compare the candidate's with live's");
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
         await journal.PartAsync("migrations", data => Migrations.RunAsync(run, journal, data, cancellationToken));
-        await journal.PartAsync("state", async data => data["outcome"] = await StateFiles.SynchroniseAsync(run, cancellationToken));
+        await journal.PartAsync(StateFiles.Part, data => StateFiles.SynchroniseAsync(run, journal, data, cancellationToken));
         await journal.PartAsync("openapi", data => ApiContracts.ArchiveAsync(run, journal, data, cancellationToken));
     }
 

@@ -6,7 +6,8 @@ namespace Rollout.Playbook;
 
 /// <summary>
 /// "Disable safe mode on the green stack once metrics remain steady."
-/// <para>Changes: after live's fence is proven once more, the candidate gets the exchange keys and its fences are lifted. Done when: orders are seen
+/// <para>Changes: after live's fence is proven once more, the candidate gets the exchange keys, pods that were
+/// restarted for them get live's state files again where there are any, and its fences are lifted. Done when: orders are seen
 /// to leave the candidate, and none leaves live. Undone by: 5.1.</para>
 /// </summary>
 [TaskDescription("3.4 Re-enable trading: live's fence is proven once more, then the candidate gets keys and trades")]
@@ -32,6 +33,7 @@ public sealed class ReenableTrading : PlaybookStep
         await ExchangeKeys.CopyAsync(run.Cluster, run.Live.Namespace, run.Candidate.Namespace, accounts, cancellationToken);
         await CandidateUpgrade.ApplyAsync(
             run, run.CandidateValues with { HasExchangeKeys = true, ExchangeKeysChecksum = run.Release }, "3.4 exchange keys", cancellationToken);
+        await StateFiles.RepeatAsync(run, journal, cancellationToken);
         await Fences.LiftAsync(run, run.Candidate, run.CandidateStack, journal, cancellationToken);
         await run.CandidateStack.WaitUntilOrdersFlowAsync(run.Settings.Duration("Monitoring.OrdersTimeout"), cancellationToken);
         var frozen = run.Progress.FrozenSince ?? run.Time.GetUtcNow();

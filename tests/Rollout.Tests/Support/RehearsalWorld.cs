@@ -216,9 +216,14 @@ public sealed class RehearsalWorld
     }
 
     /// <summary>Runs kubectl against the world's cluster.</summary>
-    public async Task<string> KubectlAsync(params string[] arguments)
+    public Task<string> KubectlAsync(params string[] arguments) => ToolAsync(ToolPath("kubectl"), arguments);
+
+    /// <summary>Runs helm against the world's cluster.</summary>
+    public async Task<string> HelmAsync(params string[] arguments) => await ToolAsync(await RealTools.HelmAsync(), arguments);
+
+    private async Task<string> ToolAsync(string tool, string[] arguments)
     {
-        var result = await StartProcessAsync(ToolPath("kubectl"), ["--kubeconfig", Path.Combine(Folder, "world", "kubeconfig"), .. arguments], Folder, null);
+        var result = await StartProcessAsync(tool, ["--kubeconfig", Path.Combine(Folder, "world", "kubeconfig"), .. arguments], Folder, null);
         Assert.That(result.ExitCode, Is.Zero, () => result.Everything);
         return result.Output;
     }

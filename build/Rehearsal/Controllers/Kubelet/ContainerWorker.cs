@@ -28,6 +28,7 @@ internal sealed class ContainerWorker
     private readonly string _field;
     private readonly TaskCompletionSource _started = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ContainerSnapshot _snapshot;
+    private TaskCompletionSource _signalled = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <param name="earlier">Its status from an earlier run of the world, in which it was killed without notice.</param>
     public ContainerWorker(NodeServices node, PodWorker pod, JsonObject spec, ContainerRole role, JsonObject? earlier)
@@ -82,6 +83,9 @@ internal sealed class ContainerWorker
     private EventRecorder Events => _node.Context.Events;
 
     private TimeProvider Time => _node.Context.Time;
+
+    /// <summary>What a signal to its first process does: the container ends as by itself, and its restart policy decides.</summary>
+    public void Signal() => Volatile.Read(ref _signalled).TrySetResult();
 
     /// <summary>Lives until the container has ended for good, or has been stopped.</summary>
     public async Task RunAsync(CancellationToken stop)
@@ -228,7 +232,9 @@ internal sealed class ContainerWorker
         IRunningContainer running;
         try
         {
-            running = await image(start, stop);
+            running = _role == ContainerRole.Init && start.Command.Count > 0
+                ? new CommandContainer(Place!, [.. start.Command, .. start.Args], log)
+                : await image(start, stop);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
@@ -261,18 +267,24 @@ internal sealed class ContainerWorker
         }
 
         var unhealthy = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var signalled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Volatile.Write(ref _signalled, signalled);
         using var life = CancellationTokenSource.CreateLinkedTokenSource(stop);
         var stopped = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using (stop.Register(() => stopped.TrySetResult()))
         {
             var probing = ProbeAsync(unhealthy, life.Token);
-            await Task.WhenAny(running.Completion, unhealthy.Task, stopped.Task);
+            await Task.WhenAny(running.Completion, unhealthy.Task, stopped.Task, signalled.Task);
             await life.CancelAsync();
             await probing;
         }
 
         var asked = !running.Completion.IsCompleted;
-        if (asked)
+        if (asked && signalled.Task.IsCompleted && !stop.IsCancellationRequested)
+        {
+            await DisposeAsync(running, _pod.Grace, _node.Shutdown);
+        }
+        else if (asked)
         {
             await StopAsync(running, unhealthy.Task.IsCompleted && !stop.IsCancellationRequested ? unhealthy.Task.Result : null);
         }

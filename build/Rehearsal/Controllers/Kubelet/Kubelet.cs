@@ -157,6 +157,13 @@ internal sealed class Kubelet : IAsyncDisposable
             throw new ApiException(500, "InternalError", $"container not found (\"{request.Container}\")");
         }
 
+        // The host's first process is none of the container's business.
+        if (request.Command is ["kill", .., "1"])
+        {
+            worker.Signal();
+            return 0;
+        }
+
         var stderr = request.Tty ? null : request.Stderr;
         return await ContainerExec.RunAsync(place, request.Command, request.Stdin, request.Stdout, stderr, cancellation);
     }
