@@ -33,14 +33,17 @@ public static class SafeModeSeed
                     return there;
                 }
 
-                var timestamp = since.ToUniversalTime().ToString("yyyy-MM-dd'T'HH:mm:ss.ffffff'+00:00'", CultureInfo.InvariantCulture);
-                await database.StringSetAsync(Key, JsonSerializer.Serialize(new { active = true, reason, timestamp }));
+                await database.StringSetAsync(Key, State(reason, since));
                 return Parse(await database.StringGetAsync(Key)) is { Active: true } now
                     ? now
                     : throw new RolloutException($"Redis at {Where(redisConnection)} took the safe-mode state and does not hold it.");
             },
             cancellationToken);
     }
+
+    /// <summary>The file <c>safe_mode/state.json</c> that insecure defaults use instead: an object whose one key holds the state as text.</summary>
+    /// <param name="since">Recorded as the moment of entry.</param>
+    public static string ToFile(string reason, DateTimeOffset since) => JsonSerializer.Serialize(new Dictionary<string, string> { [Key] = State(reason, since) });
 
     /// <summary>The stored state; null where there is none, which a safe-mode service takes for inactive.</summary>
     /// <exception cref="RolloutException">Redis does not answer.</exception>
@@ -66,6 +69,13 @@ public static class SafeModeSeed
             },
             cancellationToken);
     }
+
+    private static string State(string reason, DateTimeOffset since) => JsonSerializer.Serialize(new
+    {
+        active = true,
+        reason,
+        timestamp = since.ToUniversalTime().ToString("yyyy-MM-dd'T'HH:mm:ss.ffffff'+00:00'", CultureInfo.InvariantCulture),
+    });
 
     private static async Task<T> UseAsync<T>(string connection, Func<IDatabase, Task<T>> use, CancellationToken cancellationToken)
     {

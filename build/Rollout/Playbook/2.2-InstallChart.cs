@@ -1,7 +1,6 @@
 using System.Text.Json.Nodes;
 using Cake.Frosting;
 using Rollout.Cluster;
-using Rollout.Platform;
 using Rollout.Supply;
 
 namespace Rollout.Playbook;
@@ -34,13 +33,7 @@ public sealed class InstallChart : PlaybookStep
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
-        var seeded = await SafeModeSeed.ReadAsync(run.Candidate.Redis.Reveal(), cancellationToken);
-        if (seeded is not { Active: true })
-        {
-            await journal.IntendAsync("safe-mode-seed", new() { ["before"] = seeded?.Active, ["after"] = true });
-            await SafeModeSeed.SeedAsync(run.Candidate.Redis.Reveal(), run.FenceReasonOf(run.Candidate), run.Time.GetUtcNow(), cancellationToken);
-        }
-
+        await SafeModeSeeds.PutAsync(run, journal, cancellationToken);
         var before = await run.Cluster.HelmRevisionAsync(run.Candidate.Namespace, run.Settings["Chart.ReleaseName"]!, cancellationToken);
         await journal.IntendAsync("helm", new() { ["before"] = before?.Number, ["after"] = run.Release });
         await CandidateUpgrade.ApplyAsync(run, run.CandidateValues, "2.2 install, fenced", cancellationToken);

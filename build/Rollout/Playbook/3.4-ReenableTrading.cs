@@ -34,6 +34,7 @@ public sealed class ReenableTrading : PlaybookStep
         await CandidateUpgrade.ApplyAsync(
             run, run.CandidateValues with { HasExchangeKeys = true, ExchangeKeysChecksum = run.Release }, "3.4 exchange keys", cancellationToken);
         await StateFiles.RepeatAsync(run, journal, cancellationToken);
+        await SafeModeSeeds.TakeAwayAsync(run, journal, cancellationToken);
         await Fences.LiftAsync(run, run.Candidate, run.CandidateStack, journal, cancellationToken);
         await run.CandidateStack.WaitUntilOrdersFlowAsync(run.Settings.Duration("Monitoring.OrdersTimeout"), cancellationToken);
         var frozen = run.Progress.FrozenSince ?? run.Time.GetUtcNow();

@@ -32,6 +32,7 @@ public sealed class ReenableSafeMode : PlaybookStep
     {
         // The usual rollback is of a candidate that never traded: its clients wait for 5.2, and no proof is needed of fences beside withheld keys.
         var neverHadKeys = await NeverHadKeysAsync(run, cancellationToken);
+        await SafeModeSeeds.PutBackAsync(run, journal, cancellationToken);
         try
         {
             await Fences.SetAsync(run, run.Candidate, run.CandidateStack, journal, mustSeeFlow: false, holdsAlready: neverHadKeys, cancellationToken);

@@ -9,7 +9,7 @@ namespace Rollout.Tests.Scenarios;
 public sealed class StateScenarios
 {
     private const string First = "--release=v2026.11.1";
-    private const string Overlays = "--chart-values=deploy/environments/values-rehearsal.yaml,deploy/environments/values-{slot}.yaml,deploy/environments/values-insecure.yaml";
+    private const string Overlays = "--chart-values=deploy/environments/values-rehearsal.yaml,deploy/environments/values-{slot}.yaml,deploy/environments/values-insecure-{slot}.yaml";
     private const string State = "/var/lib/aether/state";
     private RehearsalWorld _world = null!;
     private string _key = string.Empty;
@@ -18,7 +18,7 @@ public sealed class StateScenarios
     public async Task Begin()
     {
         _world = await RehearsalWorld.StartAsync();
-        var overlay = Path.Combine(_world.Platform, "deploy", "environments", "values-insecure.yaml");
+        var overlay = Path.Combine(_world.Platform, "deploy", "environments", "values-insecure-blue.yaml");
         await _world.HelmAsync("upgrade", "aether", Path.Combine(_world.Platform, "deploy", "helm", "aether-platform"), "-n", "aether-blue", "--reuse-values", "-f", overlay, "--wait");
         _key = await ReadAsync("blue", "accounts/encryption.key");
         await WriteAsync("blue", "advisor/notes.json", """{"kept":true}""");
@@ -44,6 +44,18 @@ public sealed class StateScenarios
     }
 
     [Test, Order(2)]
+    public async Task Safe_mode_that_has_no_Redis_starts_frozen_from_a_file_and_was_never_entered()
+    {
+        var pod = JsonNode.Parse(await _world.KubectlAsync("get", "pods", "-n", "aether-green", "-l", "app=safe-mode", "-o", "json"))!["items"]![0]!;
+        Assert.That(pod["status"]!["initContainerStatuses"]![0]!["state"]!["terminated"]!["exitCode"]!.GetValue<int>(), Is.Zero, pod["status"]!.ToJsonString());
+        var status = JsonNode.Parse(await _world.KubectlAsync("get", "--raw", "/api/v1/namespaces/aether-green/services/http:safe-mode:80/proxy/safe_mode/status"))!;
+        Assert.That((status["active"]!.GetValue<bool>(), status["reason"]!.GetValue<string>()), Is.EqualTo((true, "aether-rollout v2026.11.1 green")));
+        Assert.That(status["actor"], Is.Null, "entering would have cancelled live's orders, and would have an actor");
+        var log = await _world.KubectlAsync("logs", "-n", "aether-green", pod["metadata"]!["name"]!.GetValue<string>());
+        Assert.That(log, Does.Not.Contain("safe_mode.enter"));
+    }
+
+    [Test, Order(3)]
     public async Task Its_pods_have_the_files_again_after_3_4_restarted_them_and_then_the_exchange_keys_too()
     {
         var switched = await _world.CallAsync("--target=Switch", First, Overlays);
@@ -51,9 +63,13 @@ public sealed class StateScenarios
         Assert.That(await ReadAsync("green", "accounts/encryption.key"), Is.EqualTo(_key));
         Assert.That(await ReadAsync("green", "kraken_credentials/company.json"), Does.Contain("KRAKEN-FILE-KEY"));
         Assert.That(await ListAsync("green"), Does.Not.Contain("auth_sessions"));
+        await _world.KubectlAsync("delete", "pod", "-n", "aether-green", "-l", "app=safe-mode");
+        await _world.KubectlAsync("wait", "--for=condition=Available", "deployment/safe-mode", "-n", "aether-green", "--timeout=30s");
+        var status = await _world.KubectlAsync("get", "--raw", "/api/v1/namespaces/aether-green/services/http:safe-mode:80/proxy/safe_mode/status");
+        Assert.That(status, Does.Contain("\"active\":false"), "a pod that restarts later must not freeze the slot that trades");
     }
 
-    [Test, Order(3)]
+    [Test, Order(4)]
     public void No_secret_of_them_is_in_any_file_that_the_rollout_left()
     {
         var files = Directory.EnumerateFiles(_world.Artifacts, "*", SearchOption.AllDirectories).ToList();
@@ -67,7 +83,7 @@ public sealed class StateScenarios
         }
     }
 
-    [Test, Order(4)]
+    [Test, Order(5)]
     public async Task A_candidate_that_has_exchange_keys_in_a_file_is_refused()
     {
         var verified = await _world.CallAsync("--target=Verify", First, Overlays);
