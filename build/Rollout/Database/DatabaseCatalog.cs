@@ -9,9 +9,15 @@ namespace Rollout.Database;
 /// <param name="Of">What it belongs to: <c>SCHEMA.TABLE</c>, or a schema.</param>
 /// <param name="Name">Unique within the two above.</param>
 /// <param name="Definition">What may change while the name stays: a column's type, a function's result.</param>
-internal sealed record CatalogEntry(string Kind, string Of, string Name, string Definition)
+internal sealed partial record CatalogEntry(string Kind, string Of, string Name, string Definition)
 {
-    public override string ToString() => $"{Kind} {Of}.{Name}{(Definition.Length > 0 ? $" {Definition}" : string.Empty)}";
+    public override string ToString() => $"{Kind} {string.Join('.', new[] { Of, Name }.Where(n => n.Length > 0))}{(Shown.Length > 0 ? $" {Shown}" : string.Empty)}";
+
+    /// <summary>The definition without digests, which say nothing to people.</summary>
+    public string Shown => Digest().Replace(Definition, string.Empty);
+
+    [GeneratedRegex(@" ?(as )?\b[0-9a-f]{32}\b.*$")]
+    private static partial Regex Digest();
 }
 
 /// <summary>What changed between two catalogues, for a program that was written for the first.</summary>
@@ -20,8 +26,8 @@ internal sealed record CatalogEntry(string Kind, string Of, string Name, string 
 public sealed record CatalogChanges(IReadOnlyList<string> Additions, IReadOnlyList<string> Breaks);
 
 /// <summary>
-/// What a program sees of a database: tables, columns, keys, constraints, enum labels, functions, triggers, sequences and rights; without the server's own
-/// schemas and TimescaleDB's.
+/// What a program sees of a database: schemas, tables, columns with their defaults, views, keys, constraints, references, rules, triggers, policies, types,
+/// functions, sequences, owners and rights; without the server's own schemas and TimescaleDB's.
 /// </summary>
 public sealed partial class DatabaseCatalog
 {
@@ -34,17 +40,39 @@ public sealed partial class DatabaseCatalog
             WHERE nspname NOT IN ('pg_catalog', 'information_schema') AND nspname NOT LIKE 'pg\_%'
                 AND nspname NOT LIKE '\_timescaledb%' AND nspname NOT LIKE 'timescaledb%'),
         relations AS (SELECT c.*, n.nspname, n.nspname || '.' || c.relname AS path FROM pg_class c JOIN spaces n ON n.oid = c.relnamespace)
-        SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' ELSE 'table' END, nspname::text, relname::text, ''
-        FROM relations WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+        SELECT 'schema', '', nspname::text, '' FROM spaces
+        UNION ALL
+        SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' ELSE 'table' END, nspname::text, relname::text,
+            CASE WHEN relkind IN ('v', 'm') THEN 'as ' || md5(pg_get_viewdef(oid)) ELSE '' END
+        FROM relations WHERE relkind IN ('r', 'p', 'v', 'm', 'f')
+        UNION ALL
+        SELECT 'sequence', nspname::text, relname::text,
+            concat_ws(' ', format_type(seqtypid, NULL), 'by', seqincrement, 'from', seqmin, 'to', seqmax, CASE WHEN seqcycle THEN 'cycle' END)
+        FROM relations r JOIN pg_sequence q ON q.seqrelid = r.oid
+        UNION ALL
+        SELECT 'owner', path, '', pg_get_userbyid(relowner)::text FROM relations WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+        UNION ALL
+        SELECT 'default', path, attname::text, pg_get_expr(adbin, adrelid)
+        FROM pg_attrdef d JOIN relations r ON r.oid = adrelid JOIN pg_attribute a ON a.attrelid = adrelid AND a.attnum = adnum
+        UNION ALL
+        SELECT 'rule', path, rulename::text, md5(pg_get_ruledef(w.oid)) FROM pg_rewrite w JOIN relations r ON r.oid = ev_class WHERE rulename <> '_RETURN'
+        UNION ALL
+        SELECT 'row security', path, '', CASE WHEN relforcerowsecurity THEN 'forced' ELSE '' END FROM relations WHERE relrowsecurity
+        UNION ALL
+        SELECT 'policy', path, polname::text, md5(concat_ws('|', polcmd, polpermissive, polroles::text, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)))
+        FROM pg_policy JOIN relations r ON r.oid = polrelid
         UNION ALL
         SELECT 'column', path, attname::text, format_type(atttypid, atttypmod)
+            || CASE attgenerated WHEN '' THEN '' ELSE ', generated always' END
+            || CASE attidentity WHEN 'a' THEN ', identity always' WHEN 'd' THEN ', identity' ELSE '' END
             || CASE WHEN attnotnull AND NOT atthasdef AND attidentity = '' AND attgenerated = '' THEN ', required' ELSE '' END
         FROM pg_attribute a JOIN relations r ON r.oid = attrelid WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND attnum > 0 AND NOT attisdropped
         UNION ALL
         SELECT DISTINCT 'unique key', path,
             (SELECT string_agg(pg_get_indexdef(indexrelid, k, false), ', ' ORDER BY k) FROM generate_series(1, indnkeyatts) k)
-                || COALESCE(' where ' || pg_get_expr(indpred, indrelid), ''), ''
-        FROM pg_index i JOIN relations r ON r.oid = indrelid WHERE indisunique AND indislive
+                || COALESCE(' where ' || pg_get_expr(indpred, indrelid), ''),
+            (SELECT CASE WHEN bool_or(j.indimmediate) THEN '' ELSE 'deferrable' END FROM pg_index j WHERE j.indrelid = i.indrelid AND j.indisunique AND j.indkey = i.indkey)
+        FROM pg_index i JOIN relations r ON r.oid = indrelid WHERE indisunique AND indislive AND indisvalid
         UNION ALL
         SELECT 'index', path, c.relname::text, regexp_replace(pg_get_indexdef(indexrelid), '^.* USING ', '')
         FROM pg_index i JOIN relations r ON r.oid = indrelid JOIN pg_class c ON c.oid = indexrelid WHERE NOT indisunique
@@ -52,16 +80,30 @@ public sealed partial class DatabaseCatalog
         SELECT DISTINCT 'constraint', path, pg_get_constraintdef(o.oid), ''
         FROM pg_constraint o JOIN relations r ON r.oid = conrelid WHERE contype IN ('c', 'f', 'x')
         UNION ALL
-        SELECT 'trigger', path, tgname::text, '' FROM pg_trigger JOIN relations r ON r.oid = tgrelid WHERE NOT tgisinternal
+        SELECT DISTINCT 'reference', t.path, 'from ' || r.path || ' ' || pg_get_constraintdef(o.oid), CASE WHEN confdeltype IN ('a', 'r') THEN 'holds rows' ELSE '' END
+        FROM pg_constraint o JOIN relations r ON r.oid = conrelid JOIN relations t ON t.oid = confrelid WHERE contype = 'f' AND conrelid <> confrelid AND conparentid = 0
+        UNION ALL
+        SELECT 'trigger', path, tgname::text, md5(pg_get_triggerdef(t.oid) || tgenabled::text) FROM pg_trigger t JOIN relations r ON r.oid = tgrelid WHERE NOT tgisinternal
+            AND NOT EXISTS (SELECT FROM pg_proc p JOIN pg_namespace f ON f.oid = pronamespace WHERE p.oid = tgfoid AND f.nspname LIKE '\_timescaledb%')
         UNION ALL
         SELECT 'enum label', n.nspname || '.' || typname, enumlabel::text, '' FROM pg_enum JOIN pg_type t ON t.oid = enumtypid JOIN spaces n ON n.oid = typnamespace
         UNION ALL
-        SELECT 'function', n.nspname::text, proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', COALESCE(pg_get_function_result(p.oid), '')
+        SELECT 'type', n.nspname::text, typname::text, CASE typtype
+            WHEN 'd' THEN format_type(typbasetype, typtypmod) || CASE WHEN typnotnull THEN ' not null' ELSE '' END
+                || COALESCE((SELECT ' ' || string_agg(pg_get_constraintdef(o.oid), ' ' ORDER BY conname) FROM pg_constraint o WHERE contypid = t.oid), '')
+            ELSE (SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = typrelid AND NOT attisdropped) END
+        FROM pg_type t JOIN spaces n ON n.oid = typnamespace LEFT JOIN pg_class c ON c.oid = typrelid
+        WHERE typtype = 'd' OR (typtype = 'c' AND c.relkind = 'c')
+        UNION ALL
+        SELECT 'function', n.nspname::text, proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', COALESCE(pg_get_function_result(p.oid), '') || ' as ' || md5(COALESCE(prosrc, '') || COALESCE(probin, '') || provolatile::text || prosecdef::text || COALESCE(proconfig::text, ''))
         FROM pg_proc p JOIN spaces n ON n.oid = pronamespace
         WHERE prokind IN ('f', 'p') AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')
         UNION ALL
         SELECT DISTINCT 'right', path, COALESCE(g.rolname, 'public')::text || ' ' || lower(privilege_type), ''
         FROM relations r CROSS JOIN LATERAL aclexplode(relacl) a LEFT JOIN pg_roles g ON g.oid = a.grantee WHERE a.grantee <> relowner
+        UNION ALL
+        SELECT DISTINCT 'right', n.nspname::text, COALESCE(g.rolname, 'public')::text || ' ' || lower(privilege_type), ''
+        FROM pg_namespace n JOIN spaces USING (oid) CROSS JOIN LATERAL aclexplode(n.nspacl) a LEFT JOIN pg_roles g ON g.oid = a.grantee WHERE a.grantee <> n.nspowner
         """;
 
     private readonly Dictionary<(string Kind, string Of, string Name), CatalogEntry> _entries;
@@ -89,21 +131,21 @@ public sealed partial class DatabaseCatalog
         {
             if (!after._entries.TryGetValue(key, out var now))
             {
-                // What went with its table is told by the table.
-                if (IsRelation(entry) || after.Has(entry.Of) || !Has(entry.Of))
+                // What went with its schema, table or column is told by that.
+                if (after.IsToldAlone(entry) || !IsToldAlone(entry))
                 {
                     (MayGo(entry) ? additions : breaks).Add($"{entry} is gone");
                 }
             }
             else if (now != entry)
             {
-                (IsWider(entry, now) ? additions : breaks).Add($"{entry} becomes {now.Definition}");
+                (IsWider(entry, now) ? additions : breaks).Add(now.Shown == entry.Shown ? $"{entry} is defined anew" : $"{entry} becomes {now.Shown}");
             }
         }
 
         foreach (var entry in after._entries.Values.Where(e => !_entries.ContainsKey((e.Kind, e.Of, e.Name))))
         {
-            if (Has(entry.Of) || IsRelation(entry) || entry.Kind is "function" or "enum label")
+            if (IsToldAlone(entry))
             {
                 (Hinders(entry) ? breaks : additions).Add($"{entry} is new{(Hinders(entry) ? ", and live's writes may not fit it" : string.Empty)}");
             }
@@ -112,17 +154,39 @@ public sealed partial class DatabaseCatalog
         return new CatalogChanges([.. additions.Order(StringComparer.Ordinal)], [.. breaks.Order(StringComparer.Ordinal)]);
     }
 
-    internal static async Task<DatabaseCatalog> ReadAsync(NpgsqlConnection connection, CancellationToken cancellationToken) => new(await DatabaseConnections.ListAsync(
-        connection, Query, r => new CatalogEntry(Clean(r.GetString(0)), Clean(r.GetString(1)), Clean(r.GetString(2)), Clean(r.GetString(3))), cancellationToken));
+    // The server writes names as the search path lets it; whatever that is, a catalogue has them whole.
+    internal static async Task<DatabaseCatalog> ReadAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
+    {
+        var path = await SetSearchPathAsync(connection, string.Empty, cancellationToken);
+        var catalog = new DatabaseCatalog(await DatabaseConnections.ListAsync(
+            connection, Query, r => new CatalogEntry(Clean(r.GetString(0)), Clean(r.GetString(1)), Clean(r.GetString(2)), Clean(r.GetString(3))), cancellationToken));
+        await SetSearchPathAsync(connection, path, cancellationToken);
+        return catalog;
+    }
 
-    private static bool IsRelation(CatalogEntry entry) => entry.Kind is "table" or "view" or "materialized view" or "sequence";
+    private static async Task<string> SetSearchPathAsync(NpgsqlConnection connection, string path, CancellationToken cancellationToken) => (await DatabaseConnections.ListAsync(
+        connection,
+        "SELECT before FROM (SELECT current_setting('search_path') AS before OFFSET 0) b, LATERAL set_config('search_path', @path, false)",
+        r => r.GetString(0),
+        cancellationToken,
+        ("path", path)))[0];
 
-    // Nobody's statement fails because one of these is gone.
-    private static bool MayGo(CatalogEntry entry) => entry.Kind is "index" or "constraint" or "trigger";
+    // What belongs to something that this catalogue lacks comes or goes with it.
+    private bool IsToldAlone(CatalogEntry entry) => entry.Kind switch
+    {
+        "schema" => true,
+        "default" => _entries.ContainsKey(("column", entry.Of, entry.Name)),
+        _ => entry.Of.Contains('.', StringComparison.Ordinal) && entry.Kind is not "enum label" ? Has(entry.Of) : true,
+    };
 
-    // What refuses, or changes, a row that was fine before.
+    // Nobody's statement fails, and nobody's row becomes another, because one of these is gone.
+    private static bool MayGo(CatalogEntry entry) => entry.Kind is "index" or "constraint" or "reference" or "row security";
+
+    // What refuses, hides or changes a row that was fine before.
     private bool Hinders(CatalogEntry entry) => Has(entry.Of)
-        && (entry.Kind is "unique key" or "constraint" or "trigger" || (entry.Kind == "column" && entry.Definition.EndsWith(Required, StringComparison.Ordinal)));
+        && (entry.Kind is "unique key" or "constraint" or "trigger" or "rule" or "policy" or "row security"
+            || (entry.Kind == "reference" && entry.Definition.Length > 0)
+            || (entry.Kind == "column" && entry.Definition.EndsWith(Required, StringComparison.Ordinal)));
 
     private static bool IsWider(CatalogEntry before, CatalogEntry after)
     {
@@ -147,7 +211,7 @@ public sealed partial class DatabaseCatalog
     private bool Has(string relation)
     {
         var dot = relation.IndexOf('.', StringComparison.Ordinal);
-        return dot > 0 && (string[])["table", "view", "materialized view"] is var kinds
+        return dot > 0 && (string[])["table", "view", "materialized view", "sequence"] is var kinds
             && Array.Exists(kinds, kind => _entries.ContainsKey((kind, relation[..dot], relation[(dot + 1)..])));
     }
 

@@ -1,3 +1,4 @@
+using System.Data;
 using Npgsql;
 using static Rollout.Database.DatabaseConnections;
 
@@ -77,7 +78,7 @@ public sealed class DatabaseSchema(Secret dsn)
 
     /// <summary>
     /// What a script would change, found by running it in a transaction that is taken back. It waits for no lock longer than
-    /// <paramref name="patience"/> and is over after three times as long, because live's statements wait behind the locks that it takes.
+    /// <paramref name="patience"/>, and the whole is over after ten times as long, because live's statements wait behind the locks that it takes.
     /// </summary>
     /// <param name="script">Statements in PostgreSQL's language; what opens or closes a transaction in it is left out.</param>
     /// <exception cref="RolloutException">The database does not answer.</exception>
@@ -93,30 +94,73 @@ public sealed class DatabaseSchema(Secret dsn)
             return MigrationForecast.NotKnown(exception.Message);
         }
 
-        return statements.Count == 0
-            ? new MigrationForecast(0, new CatalogChanges([], []), null)
-            : await _connections.UseAsync(
-                "trying the migrations in a transaction that is taken back",
-                async connection =>
-                {
-                    try
-                    {
-                        await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
-                        await LimitAsync(connection, patience, patience * 3, cancellationToken);
-                        var before = await DatabaseCatalog.ReadAsync(connection, cancellationToken);
-                        await RunAsync(connection, statements, cancellationToken);
-                        var changes = before.ChangesTo(await DatabaseCatalog.ReadAsync(connection, cancellationToken));
-                        await transaction.RollbackAsync(cancellationToken);
-                        return new MigrationForecast(statements.Count, changes, null);
-                    }
-                    catch (PostgresException refused) when (!refused.SqlState.StartsWith("08", StringComparison.Ordinal) && refused.SqlState is not (PostgresErrorCodes.AdminShutdown or PostgresErrorCodes.CrashShutdown))
-                    {
-                        return MigrationForecast.NotKnown(refused.SqlState == PostgresErrorCodes.LockNotAvailable
-                            ? $"another session holds a lock that the migrations need, and {patience.TotalSeconds:0.#} s were not enough"
-                            : $"the database refused to try it: {refused.MessageText}");
-                    }
-                },
-                cancellationToken);
+        if (statements.Count == 0)
+        {
+            return new MigrationForecast(0, new CatalogChanges([], []), null);
+        }
+
+        using var limit = new CancellationTokenSource(patience * TrialFactor);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellationToken);
+        try
+        {
+            return await _connections.UseAsync(
+                "trying the migrations in a transaction that is taken back", connection => TryAsync(connection, statements, patience, either.Token), either.Token);
+        }
+        catch (OperationCanceledException) when (limit.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        {
+            return MigrationForecast.NotKnown($"it was not over after {(patience * TrialFactor).TotalSeconds:0.#} s, ten times Database.LockTimeout");
+        }
+    }
+
+    private static async Task<MigrationForecast> TryAsync(NpgsqlConnection connection, IReadOnlyList<string> statements, TimeSpan patience, CancellationToken cancellationToken)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                // A snapshot of its own, so that what others write meanwhile is not taken for the script's work.
+                await using var transaction = await connection.BeginTransactionAsync(IsolationLevel.RepeatableRead, cancellationToken);
+                var changes = await TryAsync(connection, transaction, statements, patience, cancellationToken);
+                await transaction.RollbackAsync(cancellationToken);
+                return new MigrationForecast(statements.Count, changes, null);
+            }
+            catch (NotSupportedException exception)
+            {
+                return MigrationForecast.NotKnown(exception.Message);
+            }
+            catch (PostgresException refused) when (refused.SqlState is PostgresErrorCodes.SerializationFailure or PostgresErrorCodes.DeadlockDetected && attempt < Trials)
+            {
+                // Live wrote to the same rows; another moment may be better.
+            }
+            catch (PostgresException refused) when (!refused.SqlState.StartsWith("08", StringComparison.Ordinal) && refused.SqlState is not (PostgresErrorCodes.AdminShutdown or PostgresErrorCodes.CrashShutdown))
+            {
+                return MigrationForecast.NotKnown(refused.SqlState == PostgresErrorCodes.LockNotAvailable
+                    ? $"another session holds a lock that the migrations need, and {patience.TotalSeconds:0.#} s were not enough"
+                    : $"the database refused to try it: {refused.MessageText}");
+            }
+        }
+    }
+
+    private static async Task<CatalogChanges> TryAsync(
+        NpgsqlConnection connection, NpgsqlTransaction transaction, IReadOnlyList<string> statements, TimeSpan patience, CancellationToken cancellationToken)
+    {
+        const string Start = "before_the_script";
+        var before = await DatabaseCatalog.ReadAsync(connection, cancellationToken);
+        var rows = await RowChanges.BeginAsync(connection, cancellationToken);
+        await transaction.SaveAsync(Start, cancellationToken);
+        await RunAsync(connection, statements, (patience, patience * StatementFactor), cancellationToken);
+        var touched = await rows.TouchedAsync(cancellationToken);
+        IReadOnlyList<string> changed = [];
+        if (touched.Count > 0)
+        {
+            await transaction.RollbackAsync(Start, cancellationToken);
+            await rows.RememberAsync(touched, cancellationToken);
+            await RunAsync(connection, statements, (patience, patience * StatementFactor), cancellationToken);
+            changed = await rows.CompareAsync(touched, cancellationToken);
+        }
+
+        var changes = before.ChangesTo(await DatabaseCatalog.ReadAsync(connection, cancellationToken));
+        return changes with { Breaks = [.. changed, .. changes.Breaks] };
     }
 
     /// <summary>Runs a script as one transaction: all of it or nothing.</summary>
@@ -128,30 +172,34 @@ public sealed class DatabaseSchema(Secret dsn)
         {
             var statements = SqlStatements.Split(script);
             await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
-            await LimitAsync(connection, patience, Timeout, cancellationToken);
-            await RunAsync(connection, statements, cancellationToken);
+            await RunAsync(connection, statements, (patience, Timeout), cancellationToken);
             await transaction.CommitAsync(cancellationToken);
             return statements.Count;
         },
         cancellationToken);
 
+    private const int TrialFactor = 10;
+    private const int StatementFactor = 3;
+    private const int Trials = 3;
     private static readonly TimeSpan Timeout = TimeSpan.FromMinutes(15);
 
-    private static async Task LimitAsync(NpgsqlConnection connection, TimeSpan locks, TimeSpan statements, CancellationToken cancellationToken)
-    {
-        await using var command = new NpgsqlCommand("SELECT set_config('lock_timeout', @locks, true), set_config('statement_timeout', @statements, true)", connection);
-        command.Parameters.AddWithValue("locks", $"{locks.TotalMilliseconds:0}ms");
-        command.Parameters.AddWithValue("statements", $"{statements.TotalMilliseconds:0}ms");
-        await command.ExecuteNonQueryAsync(cancellationToken);
-    }
-
-    // One statement a message: a second one hidden in it is refused by the server, so nothing in here can end the transaction.
-    private static async Task RunAsync(NpgsqlConnection connection, IReadOnlyList<string> statements, CancellationToken cancellationToken)
+    // One statement a message: a second one hidden in it is refused by the server, so nothing in here can end the transaction. The limits are set before each,
+    // for a script may set others.
+    private static async Task RunAsync(
+        NpgsqlConnection connection, IReadOnlyList<string> statements, (TimeSpan Lock, TimeSpan Statement) limits, CancellationToken cancellationToken)
     {
         foreach (var statement in statements)
         {
+            await using var limit = new NpgsqlCommand("SELECT set_config('lock_timeout', @locks, true), set_config('statement_timeout', @statements, true)", connection);
+            limit.Parameters.AddWithValue("locks", $"{limits.Lock.TotalMilliseconds:0}ms");
+            limit.Parameters.AddWithValue("statements", $"{limits.Statement.TotalMilliseconds:0}ms");
+            await limit.ExecuteNonQueryAsync(cancellationToken);
             await using var batch = new NpgsqlBatch(connection) { BatchCommands = { new NpgsqlBatchCommand(statement) }, Timeout = (int)Timeout.TotalSeconds };
             await batch.ExecuteNonQueryAsync(cancellationToken);
         }
+
+        // What is looked at afterwards is looked at as who we are.
+        await using var role = new NpgsqlCommand("RESET ROLE", connection);
+        await role.ExecuteNonQueryAsync(cancellationToken);
     }
 }

@@ -9,6 +9,9 @@ internal static class SqlStatements
     private static readonly string[] TransactionWords = ["begin", "start", "commit", "end"];
     private static readonly string[] ForbiddenWords = ["rollback", "abort", "savepoint", "release", "prepare", "copy", "vacuum"];
 
+    // These act outside the transaction, so that nothing could take them back.
+    private static readonly string[] OutsideWords = ["dblink", "pg_background", "track_counts"];
+
     /// <summary>The statements without those that only open or close a transaction.</summary>
     /// <exception cref="FormatException">A string, a quoted name, a comment or a dollar quote has no end; or a statement cannot be tried.</exception>
     public static IReadOnlyList<string> Split(string script)
@@ -50,6 +53,16 @@ internal static class SqlStatements
         if (ForbiddenWords.Contains(word))
         {
             throw new FormatException($"it says {word.ToUpperInvariant()}, which cannot be tried");
+        }
+
+        if (Array.Find(OutsideWords, w => statement.Contains(w, StringComparison.OrdinalIgnoreCase)) is { } outside)
+        {
+            throw new FormatException($"it says {outside}, which no rolled back transaction takes back");
+        }
+
+        if (word.Length == 0)
+        {
+            throw new FormatException($"'{(statement.Length > 40 ? statement[..40] + "…" : statement)}' is no statement of PostgreSQL's language (psql's own commands are not)");
         }
 
         if (!TransactionWords.Contains(word))

@@ -31,7 +31,7 @@ internal static class Migrations
 
     /// <summary>Refuses where live could not live with what is pending, unless a person said that it may; keeps what was found.</summary>
     /// <exception cref="RolloutException">Exit code 5: not additive, or not known to be. Nothing was changed.</exception>
-    public static async Task RequireAdditiveAsync(RolloutRun run, StepJournal journal, JsonObject data, CancellationToken cancellationToken)
+    public static async Task<MigrationForecast> RequireAdditiveAsync(RolloutRun run, StepJournal journal, JsonObject data, CancellationToken cancellationToken)
     {
         var (stored, sql) = await PendingAsync(run, cancellationToken);
         var forecast = await ForecastAsync(run, sql, cancellationToken);
@@ -47,6 +47,8 @@ internal static class Migrations
                 $"Make them additive; or, where {run.Live.Name} can live with them, {run.CommandFor(journal.Step)} --accept-point-of-no-return. All of it is in migrations-forecast.txt in the step's evidence.",
                 ExitCode.Refused);
         }
+
+        return forecast;
     }
 
     /// <summary>Looks whether the checkout's heads are the database's, and whether live can still live with it.</summary>
@@ -74,8 +76,14 @@ internal static class Migrations
     /// <summary>Runs the migrations, and compares the catalogue before and after: what was seen counts, whatever was forecast.</summary>
     public static async Task RunAsync(RolloutRun run, StepJournal journal, JsonObject data, CancellationToken cancellationToken)
     {
-        await RequireAdditiveAsync(run, journal, data, cancellationToken);
+        var forecast = await RequireAdditiveAsync(run, journal, data, cancellationToken);
         var before = await CatalogBeforeAsync(run, journal, cancellationToken);
+        if (!forecast.IsAdditive)
+        {
+            // Before, so that a run that is killed while they commit is past it.
+            await PassPointOfNoReturnAsync(journal, forecast.Unknown ?? MigrationForecast.Few(forecast.Changes.Breaks));
+        }
+
         RolloutException? failure = null;
         try
         {
@@ -92,18 +100,29 @@ internal static class Migrations
         var changes = before.ChangesTo(after);
         if (changes.Breaks.Count > 0)
         {
-            await journal.IntendAsync("schema", new() { [RolloutProgress.PointOfNoReturnKey] = MigrationForecast.Few(changes.Breaks) });
+            await PassPointOfNoReturnAsync(journal, MigrationForecast.Few(changes.Breaks));
         }
 
+        var heads = Heads(await run.Schema.HeadsAsync(cancellationToken));
         if (failure is not null)
         {
+            if (!forecast.IsAdditive && changes is { Breaks.Count: 0, Additions.Count: 0 } && heads == HeadsBefore(run, journal))
+            {
+                await PassPointOfNoReturnAsync(journal, string.Empty);
+            }
+
             throw failure;
         }
 
-        data["after"] = Heads(await run.Schema.HeadsAsync(cancellationToken));
-        data["additive"] = changes.Breaks.Count == 0;
+        data["after"] = heads;
+        data["additive"] = forecast.IsAdditive && changes.Breaks.Count == 0;
         data["changes"] = changes.Additions.Count + changes.Breaks.Count;
     }
+
+    /// <param name="why">Empty where nothing came of it.</param>
+    private static Task PassPointOfNoReturnAsync(StepJournal journal, string why) => journal.IntendAsync("schema", new() { [RolloutProgress.PointOfNoReturnKey] = why });
+
+    private static string? HeadsBefore(RolloutRun run, StepJournal journal) => run.Journal.Last(journal.Step, JournalEvent.Intent, "migrations")?.Data?["before"]?.GetValue<string>();
 
     private static async Task ApplyAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {

@@ -67,7 +67,7 @@ public sealed class RolloutProgress(IReadOnlyList<JournalEntry> entries)
     public bool TouchesClients => LiveFence is not null;
 
     /// <summary>Why a rollback cannot lead back any more; null while it can (invariant 4).</summary>
-    public string? PointOfNoReturn => entries.LastOrDefault(e => e.Data?[PointOfNoReturnKey] is not null)?.Data![PointOfNoReturnKey]!.GetValue<string>();
+    public string? PointOfNoReturn => entries.LastOrDefault(e => e.Data?[PointOfNoReturnKey] is not null)?.Data![PointOfNoReturnKey]!.GetValue<string>() is { Length: > 0 } why ? why : null;
 
     /// <summary>The first step that goes forward and is not done; null where all are.</summary>
     public string? NextStep => PlaybookOrder.Forward.FirstOrDefault(s => !RolloutJournal.IsDone(entries, s));

@@ -43,6 +43,15 @@ public sealed class DatabaseSchemaTests
         CREATE TABLE public.alembic_version (version_num varchar(32));
         INSERT INTO public.alembic_version VALUES ('0001');
         INSERT INTO public.orders (id, note) VALUES (1, 'x');
+        CREATE TABLE public.accounts (id int PRIMARY KEY, state text DEFAULT 'on', total int GENERATED ALWAYS AS (id * 2) STORED);
+        INSERT INTO public.accounts VALUES (1, 'on'), (2, 'off');
+        CREATE TABLE public.days (at date, n int) PARTITION BY RANGE (at);
+        CREATE TABLE public.days_1 PARTITION OF public.days FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+        INSERT INTO public.days VALUES ('2026-02-03', 1), ('2026-02-04', 2);
+        CREATE TYPE public.pair AS (a int, b int);
+        CREATE DOMAIN public.price AS int CHECK (VALUE > 0);
+        CREATE FUNCTION public.touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+        CREATE TRIGGER audited BEFORE UPDATE ON public.accounts FOR EACH ROW EXECUTE FUNCTION public.touch();
         """;
 
     [TestCase("CREATE TABLE fills (id int PRIMARY KEY, price int NOT NULL)", "table public.fills is new")]
@@ -56,6 +65,16 @@ public sealed class DatabaseSchemaTests
     [TestCase("ALTER INDEX orders_client RENAME TO other_name", null)]
     [TestCase("UPDATE alembic_version SET version_num = '0002'", null)]
     [TestCase("BEGIN; CREATE TABLE fills (id int); COMMIT;", "table public.fills is new")]
+    [TestCase("INSERT INTO accounts (id) VALUES (3)", null)]
+    [TestCase("CREATE TABLE seeds (id int); INSERT INTO seeds VALUES (1), (2); UPDATE seeds SET id = 5; DELETE FROM seeds WHERE id = 5", "table public.seeds is new")]
+    [TestCase("ALTER TABLE accounts ADD COLUMN owner text; UPDATE accounts SET owner = 'us'", "column public.accounts.owner text is new")]
+    [TestCase("ALTER TABLE accounts ADD COLUMN token uuid DEFAULT gen_random_uuid()", "column public.accounts.token uuid is new")]
+    [TestCase("UPDATE accounts SET state = state", null)]
+    [TestCase("ALTER TABLE accounts ALTER COLUMN id SET DEFAULT 7", "default public.accounts.id 7 is new")]
+    [TestCase("CREATE SCHEMA extra; CREATE TABLE extra.t (id int)", "schema extra is new")]
+    [TestCase("CREATE TABLE owned (id int REFERENCES orders ON DELETE CASCADE)", "table public.owned is new")]
+    [TestCase("SET lock_timeout = 0; SET statement_timeout = 0; CREATE TABLE fills (id int)", "table public.fills is new")]
+    [TestCase("SET search_path = pg_catalog; CREATE TABLE public.fills (id int)", "table public.fills is new")]
     public async Task A_change_that_live_does_not_notice_is_additive(string sql, string? addition)
     {
         await ExecuteAsync(Before);
@@ -79,8 +98,38 @@ public sealed class DatabaseSchemaTests
     [TestCase("ALTER TABLE orders ADD CHECK (qty > 0)", "constraint public.orders.CHECK ((qty > 0)) is new")]
     [TestCase("CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER t BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION no()", "trigger public.orders.t is new")]
     [TestCase("DROP FUNCTION total", "function public.total(a integer) integer is gone")]
-    [TestCase("DROP SEQUENCE numbers", "sequence public.numbers is gone")]
+    [TestCase("DROP SEQUENCE numbers", "sequence public.numbers bigint by 1 from 1 to 9223372036854775807 is gone")]
     [TestCase("ALTER TABLE orders RENAME TO commands", "table public.orders is gone")]
+    [TestCase("DELETE FROM accounts WHERE id = 2", "1 of 2 rows of public.accounts are changed or gone")]
+    [TestCase("DELETE FROM accounts; INSERT INTO accounts VALUES (1, 'on')", "1 of 2 rows of public.accounts are changed or gone")]
+    [TestCase("UPDATE accounts SET state = 'off' WHERE id = 1", "1 of 2 rows of public.accounts are changed or gone")]
+    [TestCase("TRUNCATE accounts", "2 of 2 rows of public.accounts are changed or gone")]
+    [TestCase("TRUNCATE accounts; INSERT INTO accounts VALUES (1, 'on'), (9, 'off')", "1 of 2 rows of public.accounts are changed or gone")]
+    [TestCase("DO $$ BEGIN EXECUTE 'DELETE FROM ' || 'accounts'; END $$", "2 of 2 rows of public.accounts are changed or gone")]
+    [TestCase("DO $$ BEGIN BEGIN DELETE FROM accounts; EXCEPTION WHEN division_by_zero THEN NULL; END; END $$", "2 of 2 rows of public.accounts are changed or gone")]
+    [TestCase("WITH gone AS (DELETE FROM accounts RETURNING *) SELECT count(*) FROM gone", "2 of 2 rows of public.accounts are changed or gone")]
+    [TestCase("MERGE INTO accounts USING (VALUES (1)) v(id) ON accounts.id = v.id WHEN MATCHED THEN DELETE", "1 of 2 rows of public.accounts are changed or gone")]
+    [TestCase("CREATE FUNCTION sweep() RETURNS void LANGUAGE sql AS 'DELETE FROM accounts'; SELECT sweep()", "2 of 2 rows of public.accounts are changed or gone")]
+    [TestCase("UPDATE days SET n = 9 WHERE n = 1", "1 of 2 rows of public.days are changed or gone")]
+    [TestCase("ALTER TABLE days DETACH PARTITION days_1; DROP TABLE days_1", "table public.days_1 is gone")]
+    [TestCase("ALTER TABLE accounts ALTER COLUMN state DROP DEFAULT", "default public.accounts.state 'on'::text is gone")]
+    [TestCase("ALTER TABLE accounts ALTER COLUMN state SET DEFAULT 'off'", "default public.accounts.state 'on'::text becomes 'off'::text")]
+    [TestCase("ALTER TABLE accounts ALTER COLUMN total DROP EXPRESSION", "becomes integer")]
+    [TestCase("ALTER TABLE accounts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY", "becomes integer, identity always")]
+    [TestCase("CREATE RULE quiet AS ON DELETE TO accounts DO INSTEAD NOTHING", "rule public.accounts.quiet is new")]
+    [TestCase("ALTER TABLE accounts ENABLE ROW LEVEL SECURITY", "row security public.accounts is new")]
+    [TestCase("CREATE POLICY own ON accounts USING (id = 1)", "policy public.accounts.own is new")]
+    [TestCase("DROP TRIGGER audited ON accounts", "trigger public.accounts.audited is gone")]
+    [TestCase("ALTER TABLE accounts DISABLE TRIGGER audited", "trigger public.accounts.audited is defined anew")]
+    [TestCase("CREATE OR REPLACE FUNCTION total(a int) RETURNS int LANGUAGE sql AS 'SELECT a + 1'", "function public.total(a integer) integer is defined anew")]
+    [TestCase("CREATE OR REPLACE VIEW open_orders AS SELECT id FROM orders WHERE qty > 0", "view public.open_orders is defined anew")]
+    [TestCase("ALTER TYPE pair ADD ATTRIBUTE c int", "type public.pair a integer, b integer becomes a integer, b integer, c integer")]
+    [TestCase("ALTER DOMAIN price ADD CHECK (VALUE < 10)", "type public.price integer CHECK ((VALUE > 0)) becomes")]
+    [TestCase("ALTER SEQUENCE numbers INCREMENT BY 10", "sequence public.numbers bigint by 1 from 1 to")]
+    [TestCase("CREATE TABLE holds (id int REFERENCES orders)", "reference public.orders.from public.holds FOREIGN KEY (id) REFERENCES public.orders(id) holds rows is new")]
+    [TestCase("ALTER TABLE accounts OWNER TO pg_database_owner", "owner public.accounts postgres becomes pg_database_owner")]
+    [TestCase("ALTER TYPE side RENAME VALUE 'buy' TO 'bid'", "enum label public.side.buy is gone")]
+    [TestCase("ALTER TABLE accounts DROP CONSTRAINT accounts_pkey, ADD CONSTRAINT accounts_pkey PRIMARY KEY (id) DEFERRABLE", "unique key public.accounts.id becomes deferrable")]
     public async Task A_change_that_live_may_trip_over_is_a_break(string sql, string? expected)
     {
         await ExecuteAsync(Before);
@@ -95,6 +144,13 @@ public sealed class DatabaseSchemaTests
     [TestCase("DO $$ BEGIN DROP VIEW open_orders; COMMIT; END $$", "invalid transaction termination")]
     [TestCase("nonsense", "syntax error")]
     [TestCase("SELECT pg_sleep(60)", "statement timeout")]
+    [TestCase("SET statement_timeout = 0; SELECT pg_sleep(60)", "statement timeout")]
+    [TestCase("SELECT pg_sleep(0.7); SELECT pg_sleep(0.7); SELECT pg_sleep(0.7); SELECT pg_sleep(0.7); SELECT pg_sleep(0.7)", "it was not over after 3 s")]
+    [TestCase("COPY orders FROM '/etc/passwd'", "it says COPY")]
+    [TestCase("\\connect other", "is no statement of PostgreSQL's language")]
+    [TestCase("SELECT dblink_exec('dbname=x', 'DROP TABLE orders')", "it says dblink")]
+    [TestCase("SET ROLE nobody_of_that_name", "nobody_of_that_name")]
+    [TestCase("SET track_counts = off; DELETE FROM orders", "it says track_counts")]
     public async Task What_cannot_be_tried_is_not_known_to_be_additive_and_changes_nothing(string sql, string why)
     {
         await ExecuteAsync(Before);

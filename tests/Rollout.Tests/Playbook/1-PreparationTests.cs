@@ -46,6 +46,8 @@ public sealed class VerifyMigrationsTests() : StepTests(nameof(VerifyMigrations)
         {
             var refused = await FailsAsync(ExitCode.Refused, "NOT additive: column public.override_log.reason text, required is gone");
             Assert.That(refused.Error, Does.Contain("--accept-point-of-no-return").And.Contain("Nothing was changed"));
+            await File.WriteAllTextAsync(file, text + "\nDO $$ BEGIN DELETE FROM acct_company.events; END $$;\n");
+            await FailsAsync(ExitCode.Refused, " rows of acct_company.events are changed or gone");
             var plan = await World.RunAsync("--target=Plan");
             Assert.That(plan.Output.ReplaceLineEndings(" "), Does.Contain("NO RETURN").Or.Contain("NO").And.Contain("NOT additive"), plan.Everything);
         }
