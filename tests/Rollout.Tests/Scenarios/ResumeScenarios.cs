@@ -190,4 +190,28 @@ public sealed class ResumeScenarios
         var forward = await _world.CallAsync("--target=SeedState", release, "--accept-point-of-no-return");
         Assert.That(forward.ExitCode, Is.Zero, () => forward.Everything);
     }
+
+    [Test, Order(9)]
+    public async Task A_run_killed_right_before_an_accepted_migration_is_past_the_point_of_no_return_and_goes_on()
+    {
+        const string release = "--release=v2026.11.4";
+        var versions = Path.Combine(_world.Platform, "data", "alembic", "versions");
+        await File.WriteAllTextAsync(Path.Combine(versions, "0010_drop_probe.py"), "revision = \"0010_drop_probe\"\ndown_revision = \"0009_update_sim_mode_state_primary_key\"\n");
+        await File.WriteAllTextAsync(Path.Combine(versions, "0010_drop_probe.sql"), "DROP TABLE public.rollout_probe;\n");
+        var refused = await _world.CallAsync("--target=SeedState", release);
+        Assert.That(refused.ExitCode, Is.EqualTo((int)ExitCode.Refused), () => refused.Everything);
+        Assert.That(refused.Error, Does.Contain("table public.rollout_probe is gone"), () => refused.Everything);
+        await _world.SetFaultAsync("cluster-hold", "after:SeedState/schema/intent");
+        var run = _world.StartStoppable("--target=SeedState", release, "--accept-point-of-no-return");
+        await _world.HeldAsync();
+        run.Signal("KILL");
+        await run.Ended;
+        await _world.ClearFaultsAsync();
+        var status = await _world.CallAsync("--target=Status", release, "--json");
+        Assert.That(status.Output, Does.Contain("table public.rollout_probe is gone"), () => status.Everything);
+        var back = await _world.CallAsync("--target=Rollback", release);
+        Assert.That(back.ExitCode, Is.EqualTo((int)ExitCode.Held), () => back.Everything);
+        var forward = await _world.CallAsync("--target=SeedState", release, "--accept-point-of-no-return");
+        Assert.That(forward.ExitCode, Is.Zero, () => forward.Everything);
+    }
 }
