@@ -53,9 +53,10 @@ public sealed class RolloutRun : IAsyncDisposable
         Registry = new ImageRegistry(surroundings.RegistryToken, context.Time);
         Ci = new CiWorkflow(surroundings.GithubApi, surroundings.GithubRepository, surroundings.GithubToken, context.Time, progress);
         Checkout = new PlatformCheckout(surroundings.Platform, context.Commands);
-        Scripts = new AetherScripts(surroundings.Platform, context.Commands);
+        Scripts = new AetherScripts(surroundings.Platform, context.Commands, context.Settings["Platform.Python"]!);
         Database = new AetherDatabase(surroundings.Database);
         Schema = new DatabaseSchema(surroundings.Database);
+        Bootstrap = new AccountBootstrap(surroundings.Database, context.Commands);
         Aggregates = new ContinuousAggregates(surroundings.Database, context.Time, progress);
         Governance = new GovernanceLog(surroundings.Database);
         _layers = context.Settings.List("Chart.Values");
@@ -117,6 +118,8 @@ public sealed class RolloutRun : IAsyncDisposable
     public AetherDatabase Database { get; }
 
     public DatabaseSchema Schema { get; }
+
+    public AccountBootstrap Bootstrap { get; }
 
     public ContinuousAggregates Aggregates { get; }
 

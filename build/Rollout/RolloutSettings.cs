@@ -44,7 +44,7 @@ public sealed record Setting(
 
     // What is rolled out, where to, and what counts as good; waits, and where files and servers are, may change from run to run.
     private static readonly string[] Fixed = ["Slots.", "Chart.Path", "Chart.ReleaseName", "Chart.Values", "Dns.Provider", "Dns.Api", "Dns.Alias", "Dns.UpdateServer", "Monitoring.Cycles", "Monitoring.ErrorPercent",
-        "Monitoring.LatencyPercent", "Github.Repository", "Github.Workflow", "Github.Job", "Traces.Otlp", "Traces.ExporterPort", "Platform.Accounts", "Platform.WithoutExporter", "Platform.Aggregates", "Platform.Migrations"];
+        "Monitoring.LatencyPercent", "Github.Repository", "Github.Workflow", "Github.Job", "Traces.Otlp", "Traces.ExporterPort", "Platform.Accounts", "Platform.WithoutExporter", "Platform.Aggregates", "Platform.Bootstrap", "Platform.Migrations"];
 
     /// <summary>Whether 1.1 fixes it for the release (invariant 5).</summary>
     public bool IsFixed => !IsSecret && Array.Exists(Fixed, f => Key.StartsWith(f, StringComparison.Ordinal));
@@ -152,10 +152,13 @@ public sealed class RolloutSettings
         Text("Platform.Accounts", "accounts that trade, comma separated", "company,director-1,director-2"),
         Text("Platform.WithoutExporter", "workloads that serve files and have no exporters, comma separated", "aether-2-ui"),
         Text("Platform.AdminSource", "source file of ops/migrate_admin_repository.py, in the checkout", "ops/admin_accounts.json"),
+        Text("Platform.Python", "the Python 3 that runs the platform's programs, a name on PATH or a path, as a virtual environment's", "python3"),
+        Text("Platform.Bootstrap", "psql file that makes the tables of an account that lacks them, as ops/timescale_bootstrap.sql, in the checkout; empty: missing tables are an error", null),
         Text("Platform.Migrations", "what migrates the database: a script as ops/run_migrations.py, or alembic.ini files, comma separated; paths in the checkout", "ops/run_migrations.py"),
         Text("Platform.Aggregates", "continuous aggregates of each account", "events_hourly"),
         Text("Platform.AcceptedApiChanges", "breaking changes of the candidate's API that are wanted, as 2.4 names them, comma separated; or all", null),
         Choice("Governance.Require", "where a governance event must be found: anywhere, or in an audit trail", "any", "any", "trail"),
+        Choice("Governance.SnapshotRow", "whether 1.3 writes a row about its snapshot into the audit account's trail", "on", "on", "off"),
         Number("Rehearsal.ClientRate", "requests a second of the client that a rehearsal has; 0 is none", "50", 0, 5000),
         Password("Secrets.LinodeToken", "Linode token, scope domains:read_write", required: true) with { RequiredWith = ("Dns.Provider", "linode") },
         Password("Secrets.DnsUpdateKey", "TSIG key of dynamic updates, base64") with { RequiredWith = ("Dns.Provider", "rfc2136") },

@@ -16,6 +16,8 @@ public sealed record AdminAccounts(int Count, string EmailsSha256);
 /// <param name="dsn">A <c>postgresql://</c> address or a connection string.</param>
 public sealed class AetherDatabase(Secret dsn)
 {
+    private const string AuditLogs = "audit_logs";
+    private static readonly string[] SnapshotColumns = ["id", "payload", "recorded_at"];
     private const string AuditSchema = "acct_aether_audit";
 
     private static readonly string[] AccountTables =
@@ -81,23 +83,44 @@ public sealed class AetherDatabase(Secret dsn)
         cancellationToken);
 
     /// <summary>
-    /// Puts one row <c>rollout.health_snapshot</c> into the audit account's trail, the one without a hash chain that a foreign row would
-    /// break
-    /// (playbook 1.3). The same snapshot is recorded once, however often it is asked for.
+    /// One row about a health snapshot in trail B of the audit account, whose table has no hash chain that a row from outside could break (platform contract,
+    /// section 10). A second call for the same snapshot adds none.
     /// </summary>
     /// <param name="sha256">Of the snapshot's manifest, which stays with our evidence.</param>
-    /// <returns>False where the audit account has no such table.</returns>
-    /// <exception cref="RolloutException">The database does not answer.</exception>
-    public Task<bool> RecordSnapshotAsync(string sha256, string release, CancellationToken cancellationToken) => _connections.UseAsync(
+    /// <returns>Why the schema does not allow such a row; null where it is there.</returns>
+    /// <exception cref="RolloutException">The database does not answer, or refuses the row.</exception>
+    public Task<string?> RecordSnapshotAsync(string sha256, string release, CancellationToken cancellationToken) => _connections.UseAsync(
         "recording the health snapshot",
         async connection =>
         {
-            if (!await ExistsAsync(connection, AuditSchema, "audit_logs", cancellationToken))
+            var columns = (await ListAsync(
+                connection,
+                "SELECT column_name::text, data_type::text, is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO' AND is_generated = 'NEVER' FROM information_schema.columns WHERE table_schema = @schema AND table_name = @table",
+                r => (Name: r.GetString(0), Type: r.GetString(1), IsRequired: r.GetBoolean(2)),
+                cancellationToken,
+                ("schema", AuditSchema),
+                ("table", AuditLogs))).ToDictionary(c => c.Name);
+            if (columns.Count == 0)
             {
-                return false;
+                return $"{AuditSchema} has no table {AuditLogs}";
             }
 
-            var id = $"rollout.health_snapshot:{release}:{sha256}";
+            if (SnapshotColumns.FirstOrDefault(c => !columns.ContainsKey(c)) is { } lacking)
+            {
+                return $"{AuditSchema}.{AuditLogs} has no column {lacking}";
+            }
+
+            if (columns.Values.FirstOrDefault(c => c.IsRequired && !SnapshotColumns.Contains(c.Name)) is { Name: not null } required)
+            {
+                return $"{AuditSchema}.{AuditLogs} wants a value for {required.Name}, and a snapshot has none";
+            }
+
+            if (columns["payload"].Type is not ("jsonb" or "json" or "text" or "character varying"))
+            {
+                return $"{AuditSchema}.{AuditLogs} has a payload of type {columns["payload"].Type}";
+            }
+
+            var id = SnapshotId(sha256, release);
             var payload = JsonSerializer.Serialize(new
             {
                 id,
@@ -109,17 +132,27 @@ public sealed class AetherDatabase(Secret dsn)
             });
             await using var command = new NpgsqlCommand(
                 $"""
-                INSERT INTO {AuditSchema}.audit_logs (id, payload, recorded_at)
-                SELECT @id, jsonb_set(@payload::jsonb, ARRAY['created_at'], to_jsonb(now())), now()
-                WHERE NOT EXISTS (SELECT 1 FROM {AuditSchema}.audit_logs WHERE id = @id)
+                INSERT INTO {AuditSchema}.{AuditLogs} (id, payload, recorded_at)
+                SELECT @id, jsonb_set(@payload::jsonb, ARRAY['created_at'], to_jsonb(now()))::text::{columns["payload"].Type}, now()
+                WHERE NOT EXISTS (SELECT 1 FROM {AuditSchema}.{AuditLogs} WHERE id = @id)
                 """,
                 connection);
             command.Parameters.AddWithValue("id", id);
             command.Parameters.AddWithValue("payload", payload);
             await command.ExecuteNonQueryAsync(cancellationToken);
-            return true;
+            return null;
         },
         cancellationToken);
+
+    /// <summary>How many rows there are about a health snapshot.</summary>
+    /// <exception cref="RolloutException">The database does not answer, or has no such table.</exception>
+    public Task<long> SnapshotRowsAsync(string sha256, string release, CancellationToken cancellationToken) => _connections.UseAsync(
+        "looking for the health snapshot's row",
+        async connection => (await ListAsync(
+            connection, $"SELECT count(*) FROM {AuditSchema}.{AuditLogs} WHERE id = @id", r => r.GetInt64(0), cancellationToken, ("id", SnapshotId(sha256, release))))[0],
+        cancellationToken);
+
+    private static string SnapshotId(string sha256, string release) => $"rollout.health_snapshot:{release}:{sha256}";
 
     /// <summary>The account's schema, derived as the platform does: lower case, hyphens to underscores, anything else dropped.</summary>
     internal static string SchemaOf(string account) =>

@@ -34,7 +34,28 @@ public sealed class VerifyMigrations : PlaybookStep
         var migrated = await run.Scripts.MigrateAdminRepositoryAsync(run.Settings["Platform.AdminSource"]!, run.Surroundings.Database, cancellationToken);
         await journal.KeepAsync("migrate-admin-repository.log", migrated.Record);
         migrated.OrThrow();
+        await MakeAccountsAsync(run, journal, cancellationToken);
         journal.Result["aggregates"] = await Aggregates.RefreshAsync(run, journal, cancellationToken);
+    }
+
+    // An account that is new with this release has no tables yet; those that are there are left alone.
+    private static async Task MakeAccountsAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
+        if (run.Settings["Platform.Bootstrap"] is not { Length: > 0 } file)
+        {
+            return;
+        }
+
+        foreach (var account in run.Settings.List("Platform.Accounts"))
+        {
+            if (await run.Database.MissingTablesAsync([account], cancellationToken) is { Count: > 0 } missing)
+            {
+                await journal.IntendAsync("bootstrap", new() { ["account"] = account, ["missing"] = missing.Count });
+                var said = await run.Bootstrap.RunAsync(Path.Combine(run.Surroundings.Platform, file), account, run.Settings.Duration("Database.LockTimeout"), cancellationToken);
+                await journal.KeepAsync($"bootstrap-{account}.log", said);
+                run.Console.Note($"{account}: {missing.Count} tables made");
+            }
+        }
     }
 
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
@@ -60,7 +81,7 @@ public sealed class VerifyMigrations : PlaybookStep
         {
             throw new RolloutException(
                 $"The database lacks {string.Join(", ", tables)}.",
-                "psql -1 -v ON_ERROR_STOP=1 -v schema=SCHEMA -f ops/timescale_bootstrap.sql makes an account's tables; without ON_ERROR_STOP it ends with 0 whatever happened.");
+                "Platform.Bootstrap=ops/timescale_bootstrap.sql lets 1.2 make an account's tables; by hand: psql -1 -v ON_ERROR_STOP=1 -v schema=SCHEMA -f ops/timescale_bootstrap.sql, which without ON_ERROR_STOP ends with 0 whatever happened.");
         }
 
         run.Console.Note($"{accounts.Count} admin accounts, schemas {string.Join(", ", schemas)}");

@@ -30,8 +30,12 @@ public sealed class ExportHealthSnapshot : PlaybookStep
             : await CaptureAsync(run, journal, cancellationToken);
         journal.Result["evidence"] = new JsonObject { [taken["manifest"]!.GetValue<string>()] = taken["sha256"]!.DeepClone() };
         journal.Result["health"] = taken["health"]!.DeepClone();
-        journal.Result["auditRow"] = await run.Database.RecordSnapshotAsync(taken["sha256"]!.GetValue<string>(), run.Release, cancellationToken);
-        run.Console.Note(journal.Result["auditRow"]!.GetValue<bool>() ? "one row in the audit trail" : "the audit trail has no table for it");
+        var problem = run.Settings["Governance.SnapshotRow"] == "off"
+            ? "Governance.SnapshotRow is off"
+            : await run.Database.RecordSnapshotAsync(taken["sha256"]!.GetValue<string>(), run.Release, cancellationToken);
+        journal.Result["auditRow"] = problem is null;
+        run.Console.Note(problem is null ? "one row in the audit trail" : $"no row in the audit trail: {problem}");
+        await RequireRowAsync(run, journal.Result, taken, cancellationToken);
     }
 
     private static async Task<JsonObject> CaptureAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
@@ -65,11 +69,32 @@ public sealed class ExportHealthSnapshot : PlaybookStep
     private static bool IsOnThisMachine(RolloutRun run, JsonObject kept) =>
         run.Evidence.Verify().Count == 0 && run.Evidence.Find(kept["manifest"]!.GetValue<string>(), kept["sha256"]!.GetValue<string>()) is not null;
 
-    protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
+    protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
     {
         var broken = run.Evidence.Verify();
-        return broken.Count == 0
-            ? Task.CompletedTask
-            : throw new RolloutException($"Evidence was changed after it was written: {string.Join(", ", broken)}.");
+        if (broken.Count > 0)
+        {
+            throw new RolloutException($"Evidence was changed after it was written: {string.Join(", ", broken)}.");
+        }
+
+        if (run.Journal.Last(Name, Journal.JournalEvent.Done)?.Data is { } done && run.Journal.Last(Name, Journal.JournalEvent.Intent, "audit-row")?.Data is { } taken)
+        {
+            await RequireRowAsync(run, done, taken, cancellationToken);
+        }
+    }
+
+    private static async Task RequireRowAsync(RolloutRun run, JsonObject result, JsonObject taken, CancellationToken cancellationToken)
+    {
+        if (result["auditRow"]?.GetValue<bool>() != true)
+        {
+            return;
+        }
+
+        var rows = await run.Database.SnapshotRowsAsync(taken["sha256"]!.GetValue<string>(), run.Release, cancellationToken);
+        if (rows != 1)
+        {
+            throw new RolloutException(
+                $"The audit trail has {rows} rows about the snapshot {taken["sha256"]}, expected one.", "Find out who deletes from, or writes to, the audit account's audit_logs.");
+        }
     }
 }

@@ -57,15 +57,33 @@ public sealed class AetherDatabaseTests
     [Test]
     public async Task A_snapshot_is_recorded_once_where_it_can_be()
     {
-        Assert.That(await _database.RecordSnapshotAsync("abc", "v1", CancellationToken.None), Is.False);
+        Assert.That(await _database.RecordSnapshotAsync("abc", "v1", CancellationToken.None), Is.EqualTo("acct_aether_audit has no table audit_logs"));
         await ExecuteAsync(
             "CREATE SCHEMA acct_aether_audit; CREATE TABLE acct_aether_audit.audit_logs (id text, payload jsonb, recorded_at timestamptz)");
-        Assert.That(await _database.RecordSnapshotAsync("abc", "v1", CancellationToken.None), Is.True);
-        Assert.That(await _database.RecordSnapshotAsync("abc", "v1", CancellationToken.None), Is.True);
+        Assert.That(await _database.SnapshotRowsAsync("abc", "v1", CancellationToken.None), Is.Zero);
+        Assert.That(await _database.RecordSnapshotAsync("abc", "v1", CancellationToken.None), Is.Null);
+        Assert.That(await _database.RecordSnapshotAsync("abc", "v1", CancellationToken.None), Is.Null);
+        Assert.That(await _database.SnapshotRowsAsync("abc", "v1", CancellationToken.None), Is.EqualTo(1));
         var events = new List<GovernanceEvent>();
         await new GovernanceLog(new Secret(_dsn)).ReadAsync(DateTimeOffset.UnixEpoch, DateTimeOffset.MaxValue, events.Add, CancellationToken.None);
         Assert.That(events, Has.Count.EqualTo(1));
         Assert.That((events[0].Action, events[0].Entity), Is.EqualTo(("rollout.health_snapshot", "v1")));
+    }
+
+    [TestCase("id text, payload text, recorded_at timestamptz", null)]
+    [TestCase("id varchar(200), payload json, recorded_at timestamp, note text", null)]
+    [TestCase("id text, payload jsonb, recorded_at timestamptz, seq bigserial NOT NULL, kind text NOT NULL DEFAULT 'x'", null)]
+    [TestCase("id text, payload jsonb", "acct_aether_audit.audit_logs has no column recorded_at")]
+    [TestCase("id text, payload jsonb, recorded_at timestamptz, tenant text NOT NULL", "acct_aether_audit.audit_logs wants a value for tenant, and a snapshot has none")]
+    [TestCase("id text, payload bytea, recorded_at timestamptz", "acct_aether_audit.audit_logs has a payload of type bytea")]
+    public async Task A_snapshot_is_recorded_where_the_schema_allows(string columns, string? problem)
+    {
+        await ExecuteAsync($"CREATE SCHEMA acct_aether_audit; CREATE TABLE acct_aether_audit.audit_logs ({columns})");
+        Assert.That(await _database.RecordSnapshotAsync("abc", "v1", CancellationToken.None), Is.EqualTo(problem));
+        if (problem is null)
+        {
+            Assert.That(await _database.SnapshotRowsAsync("abc", "v1", CancellationToken.None), Is.EqualTo(1));
+        }
     }
 
     [TestCase("postgresql")]
