@@ -152,12 +152,12 @@ public sealed partial class AetherScripts(string platformDirectory, CommandRunne
     public async Task<ScriptResult> OfflineMigrationsAsync(string configuration, string? from, CancellationToken cancellationToken)
     {
         var result = await RunAsync(
-        ["-m", "alembic", "-c", configuration, "-x", "db_url=postgresql://", "upgrade", from is null ? "heads" : $"{from}:heads", "--sql"],
-        [],
-        [],
-        output => output.Contains("alembic_version", StringComparison.Ordinal) ? null : "it printed no statement that moves alembic_version",
-        cancellationToken,
-        configuration);
+            ["-m", "alembic", "-c", configuration, "-x", "db_url=postgresql://", "upgrade", from is null ? "heads" : $"{from}:heads", "--sql"],
+            [],
+            [],
+            output => output.Contains("alembic_version", StringComparison.Ordinal) ? null : "it printed no statement that moves alembic_version",
+            cancellationToken,
+            configuration);
 
         // Each tree that begins makes the version table, which they share.
         return result with { StandardOutput = result.StandardOutput.Replace("CREATE TABLE alembic_version", "CREATE TABLE IF NOT EXISTS alembic_version", StringComparison.Ordinal) };

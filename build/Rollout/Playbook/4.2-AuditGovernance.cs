@@ -115,7 +115,7 @@ public sealed class AuditGovernance : PlaybookStep
         var audit = new GovernanceAudit(
             [
                 new ExpectedEvent($"{run.Named(run.Live)} entered safe mode (3.1)", ["safe_mode.enter", "safe_mode_engaged"], run.FenceReasonOf(run.Live)),
-                new ExpectedEvent($"{run.Named(run.Candidate)} left safe mode (3.4)", ["safe_mode.exit", "safe_mode_released"], run.FenceReasonOf(run.Candidate), run.Candidate.Name),
+                new ExpectedEvent($"{run.Named(run.Candidate)} left safe mode (3.4)", ["safe_mode.exit", "safe_mode_released"], LiftedReason(run)),
             ],
             from);
         var sources = await run.Governance.ReadAsync(from - GovernanceAudit.Tolerance, to, audit.Add, cancellationToken);
@@ -198,4 +198,9 @@ public sealed class AuditGovernance : PlaybookStep
             return text.Append(string.Concat(Warnings.Select(w => $"\nWarning: {w}.\n"))).ToString();
         }
     }
+
+    // An earlier rollout of this slot, or a person who did one by hand, may have set the fence that 3.4 lifted; its reason is in the event.
+    private static string LiftedReason(RolloutRun run) => run.Journal.Entries
+        .LastOrDefault(e => e is { Step: nameof(ReenableTrading), Event: JournalEvent.Intent, Part: "lift" } && e.Data?["safeModeBefore"] is not null)
+        ?.Data!["safeModeBefore"]!.GetValue<string>() ?? run.FenceReasonOf(run.Candidate);
 }

@@ -7,12 +7,7 @@ namespace Rollout.Playbook;
 /// <param name="What">For people, as "live (blue) entered safe mode".</param>
 /// <param name="Actions">What it is called in the places: <c>safe_mode.enter</c> in the trails and logs, <c>safe_mode_engaged</c> among the events.</param>
 /// <param name="Reason">Tells it from anybody else's.</param>
-/// <param name="Slot">Where an earlier rollout may have set the fence that this one lifted: any rollout's reason for this slot counts; null for this one's only.</param>
-internal sealed record ExpectedEvent(string What, IReadOnlyList<string> Actions, string Reason, string? Slot = null)
-{
-    public bool IsMeantBy(string reason) => reason == Reason
-        || (Slot is not null && reason.StartsWith("aether-rollout ", StringComparison.Ordinal) && reason.EndsWith($" {Slot}", StringComparison.Ordinal));
-}
+internal sealed record ExpectedEvent(string What, IReadOnlyList<string> Actions, string Reason);
 
 /// <summary>
 /// Where each governance event was found and where it was missing. Every write of the platform may fail unnoticed (platform contract, section 10), so no
@@ -42,7 +37,7 @@ internal sealed class GovernanceAudit(IReadOnlyList<ExpectedEvent> expected, Dat
     public void Add(GovernanceEvent found)
     {
         _counts[found.Action] = _counts.GetValueOrDefault(found.Action) + 1;
-        foreach (var known in expected.Where(e => e.Actions.Contains(found.Action) && e.IsMeantBy(found.Reason) && found.At >= from))
+        foreach (var known in expected.Where(e => e.Actions.Contains(found.Action) && e.Reason == found.Reason && found.At >= from))
         {
             _found[(known, found.Place)] = _found.TryGetValue((known, found.Place), out var before) ? (before.Count + 1, before.First) : (1, found);
         }

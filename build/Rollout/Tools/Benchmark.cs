@@ -12,7 +12,7 @@ namespace Rollout.Tools;
 
 /// <summary>
 /// Measures, in one embedded world of its own that is gone afterwards: the world's start, the playbook by hand from blue to green, this suite's
-/// rollout back to blue, its rollback, start-up, and by hand once more from where the suite began. It judges no time: figures of one machine at one
+/// rollout back to blue, its rollback, start-up, by hand once more from where the suite began, and the data steps at 50 accounts beside psql. It judges no time: figures of one machine at one
 /// moment are compared with each other.
 /// </summary>
 [TaskDescription("Measure rollout, rollback and start-up against the playbook by hand, in an embedded world of its own")]
@@ -72,6 +72,9 @@ public sealed class Benchmark : AsyncFrostingTask<RolloutContext>
         // The first one had to create what the suite then found; after the rollback this one begins where the suite began.
         var byHand = await bench.ByHandAsync(third, "like Rollout");
 
+        context.Console.Line("data of 50 accounts …");
+        var data = await new DataBenchmark(context, Surroundings.From(facts, context.Settings).Database).MeasureAsync();
+
         Measurement[] all = [start, fresh, byHand, suite, back, version, status, kubectl];
         var ratios = new Dictionary<string, double>
         {
@@ -82,6 +85,10 @@ public sealed class Benchmark : AsyncFrostingTask<RolloutContext>
             ["Status / kubectl version --client"] = status.WallSeconds.Median / kubectl.WallSeconds.Median,
         };
         Print(context, all, ratios, load);
+        context.Console.Table(
+            "Data, 50 accounts, on the world's PostgreSQL",
+            ["what", "wall s", "by psql s", "beyond s", "heap grew MB"],
+            [.. data.Select(d => (IReadOnlyList<string>)[d.Name, Seconds(d.Seconds), Seconds(d.ByHandSeconds), Seconds(d.Beyond), d.GrowthMegabytes is { } grew ? Seconds(grew) : "–"])]);
         var dns = bench.Dns(second);
         context.Console.Header("DNS", [
             ($"flip of {dns.Records:0} records", $"{dns.FlipRecords:0} ms at the provider; 3.2 took {dns.FlipStep:0} ms, by hand {byHand.Steps.GetValueOrDefault(nameof(FlipDns)) * 1000:0} ms"),
@@ -92,7 +99,7 @@ public sealed class Benchmark : AsyncFrostingTask<RolloutContext>
         var file = Path.Combine(context.Settings["Rollout.Artifacts"]!, "benchmark.json");
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(file))!);
         var machine = new { processors = Environment.ProcessorCount, system = RuntimeInformation.OSDescription, runtime = RuntimeInformation.FrameworkDescription, loadBefore = load, loadAfter = Load() };
-        await File.WriteAllTextAsync(file, JsonSerializer.Serialize(new { version = 1, begun, machine, measurements = all, ratios, dns }, Format) + "\n", context.Token);
+        await File.WriteAllTextAsync(file, JsonSerializer.Serialize(new { version = 1, begun, machine, measurements = all, ratios, data, dns }, Format) + "\n", context.Token);
         context.Closing = $"measured; all figures are in {file}";
     }
 
