@@ -219,6 +219,16 @@ public sealed class RolloutRun : IAsyncDisposable
             }
 
             await run.TakeRolesAsync(token);
+            if (held is not null)
+            {
+                context.Outcome.Trace?.Begin(
+                    release,
+                    settings.Environment.ToString().ToLowerInvariant(),
+                    run.Live.Name,
+                    run.Candidate.Name,
+                    journal.Entries.Select(e => e.Data?[PlaybookStep.TraceKey]).OfType<JsonValue>().Select(t => t.GetValue<string>()));
+            }
+
             if (!context.Request.Json)
             {
                 run.ShowHeader();

@@ -64,6 +64,7 @@ public sealed class CommandRunner(Action<string> echo)
             echo(command.ToString());
         }
 
+        using var span = RolloutTrace.Command(Path.GetFileName(command.Program), command.Arguments.FirstOrDefault(a => !a.StartsWith('-')));
         using var process = Start(command);
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         deadline.CancelAfter(command.Timeout);
@@ -91,6 +92,7 @@ public sealed class CommandRunner(Action<string> echo)
             throw new RolloutException($"'{command}' did not end within {command.Timeout.TotalSeconds:0} s and was stopped.");
         }
 
+        RolloutTrace.End(span, process.ExitCode);
         return new CommandResult(command, process.ExitCode, await output, await error);
     }
 
