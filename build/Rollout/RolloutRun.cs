@@ -372,6 +372,15 @@ public sealed class RolloutRun : IAsyncDisposable
     /// <summary>Watches a slot's traffic.</summary>
     public TrafficWatch WatchOf(SlotPlace slot) => new(Cluster.Http, slot.Namespace, Time, Console.Progress);
 
+    /// <summary>The store of the platform's traces; null where none is set, which means that nobody can tell whether there are any.</summary>
+    public TraceStore? OpenTraces() => Surroundings.TracesApi is { } api
+        ? new TraceStore(
+            api,
+            Time,
+            string.Equals(Settings["Traces.Store"], "jaeger", StringComparison.OrdinalIgnoreCase) ? TraceStoreKind.Jaeger : TraceStoreKind.Tempo,
+            Settings["Traces.Tenant"])
+        : null;
+
     /// <summary>Counts what clients still ask of a slot.</summary>
     public RemainingTraffic RemainingTrafficOf(SlotPlace slot) => new(Cluster.Http, slot.IngressService, Hosts, Time);
 

@@ -84,10 +84,10 @@ public sealed class InvestigateFailure : PlaybookStep
             return;
         }
 
-        using var traces = new Monitoring.TraceStore(run.Surroundings.TracesApi, run.Time);
+        using var traces = run.OpenTraces()!;
         try
         {
-            var found = await traces.SlowAndFailingAsync(run.Journal.Entries[0].Time, run.Time.GetUtcNow(), cancellationToken);
+            var found = await traces.HarvestAsync([], run.Journal.Entries[0].Time, run.Time.GetUtcNow(), cancellationToken);
             var file = await journal.KeepAsync("traces.json", System.Text.Json.JsonSerializer.Serialize(found));
             index.AppendLine($"- {file.Path}: {found.Message}");
         }
