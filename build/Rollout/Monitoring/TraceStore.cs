@@ -56,6 +56,7 @@ public sealed class TraceStore : IDisposable
     private const int PerService = 5;
     private const int Services = 60;
     private const int Parallel = 8;
+    private const int Whole = 60;
     private const long LargestHarvest = 16 * 1024 * 1024;
 
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(500);
@@ -123,7 +124,7 @@ public sealed class TraceStore : IDisposable
 
     /// <summary>
     /// The traces of a window that failed (an error status, or a 5xx answer) or took longer than <see cref="Slow"/>: at most five of each kind for each service,
-    /// the slowest first, each whole and once.
+    /// the slowest first, each once and the first sixty whole.
     /// </summary>
     /// <param name="services">Whom to ask for where the store does not list its services.</param>
     public async Task<TraceHarvest> HarvestAsync(IReadOnlyList<string> services, DateTimeOffset from, DateTimeOffset to, CancellationToken cancellationToken)
@@ -165,7 +166,7 @@ public sealed class TraceStore : IDisposable
             }
 
             var whole = trace;
-            if (bytes < LargestHarvest && trace.Trace is null)
+            if (bytes < LargestHarvest && kept.Count < Whole && trace.Trace is null)
             {
                 var (text, partial, _) = await _api.ReadAsync(trace.TraceId, cancellationToken);
                 whole = trace with { Trace = text, IsPartial = partial };
