@@ -66,7 +66,10 @@ public sealed class InvestigateFailure : PlaybookStep
 
     private static Incident IncidentOf(RolloutRun run)
     {
-        var failure = run.Journal.Entries.LastOrDefault(e => e.Event == JournalEvent.Failed);
+        // A failure that a later attempt got over is none of this incident's.
+        var entries = run.Journal.Entries;
+        var failure = entries.LastOrDefault(e => e.Event == JournalEvent.Failed
+            && !entries.Any(later => later.Sequence > e.Sequence && later is { Event: JournalEvent.Done, Part: null } && later.Step == e.Step));
         var now = run.Time.GetUtcNow();
         var began = (run.Journal.Last(nameof(FreezeWrites), JournalEvent.Started) ?? run.Journal.Last(nameof(InstallChart), JournalEvent.Started) ?? run.Journal.Entries[0]).Time - Before;
         return new Incident(
