@@ -73,9 +73,9 @@ public sealed record Finding(string Title, IReadOnlyList<string> Lines, string? 
             findings.Add(new Finding(
                 $"{differences.Count} differences between {incident.Live.Role} and {incident.Candidate.Role}",
                 [
-                    // What is the same for many workloads was meant; what one has alone is the likelier culprit.
+                    // What is the same for many workloads was meant, and every image is another one; what a workload has alone is the likelier culprit.
                     .. differences.GroupBy(d => (d.What, d.Live, d.Candidate))
-                        .OrderBy(g => g.Count()).ThenBy(g => g.Key.What switch { "workload" => 0, "variable" => 1, "replicas" => 2, "configuration" => 3, _ => 4 }).Take(2 * Shown)
+                        .OrderBy(g => g.Key.What == "image").ThenBy(g => g.Count()).ThenBy(g => g.Key.What switch { "workload" => 0, "variable" => 1, "replicas" => 2, "configuration" => 3, _ => 4 }).Take(2 * Shown)
                         .Select(g => Cut((g.First() with { Workload = g.Count() == 1 ? g.First().Workload : $"{g.Count()} workloads" }).ToString())),
                 ],
                 "differences.json"));

@@ -148,7 +148,8 @@ public sealed class IncidentBundleTests
     };
 
     private Task<IncidentReport> ExportAsync(Uri cluster, TraceStore? traces = null, Uri? prometheus = null, TimeSpan? limit = null, IReadOnlyList<IncidentSource>? more = null) => new IncidentBundle(
-        new HttpClient { BaseAddress = cluster }, new EvidenceFolder(_folder.FullName), [new Secret("settings-secret")], TimeProvider.System) { SourceLimit = limit ?? TimeSpan.FromSeconds(10) }
+        new HttpClient { BaseAddress = cluster }, new EvidenceFolder(_folder.FullName), [new Secret("settings-secret")], TimeProvider.System)
+    { SourceLimit = limit ?? TimeSpan.FromSeconds(10) }
         .ExportAsync(
             new Incident(
                 "v1",
