@@ -61,11 +61,17 @@ public static class Program
             var settings = RolloutSettings.Resolve(
                 arguments.Options.Where(o => o.Key is not ("verbosity" or "working")).ToDictionary(o => o.Key, o => o.Value), variables, root);
             var request = RolloutRequest.From(arguments);
-            var outcome = new RunOutcome();
+            using var trace = RolloutTrace.From(variables, TimeProvider.System, console.Warning);
+            var outcome = new RunOutcome { Trace = trace };
             try
             {
                 var code = Host(args, settings, request, console, variables, outcome, cancellationToken);
                 code = code == 0 ? (int)ExitCode.Done : Ended(settings, request, console, variables, outcome, cancellationToken);
+                if (trace.End(((ExitCode)code).ToString(), code) is { } traced)
+                {
+                    console.Line(traced);
+                }
+
                 if (outcome.Closing is { } closing)
                 {
                     console.Line(closing);
@@ -197,7 +203,7 @@ public static class Program
     {
         console.Line();
         console.Warning(outcome.MustFinishRollback ? "an earlier run was rolling back and ended: finishing that" : "clients were touched: rolling back");
-        var back = new RunOutcome { Client = outcome.Client };
+        var back = new RunOutcome { Client = outcome.Client, Trace = outcome.Trace };
         var arguments = settings.Values.Where(v => v.Source.StartsWith("argument", StringComparison.Ordinal)).Select(v => $"--{v.Setting.Argument}={v.Value}")
             .Prepend($"--target={nameof(Rollback)}").ToArray();
         var rolledBack = Host(arguments, settings, request with { Targets = [nameof(Rollback)], IsAutomatic = true, BreakLock = null }, console, variables, back, cancellationToken) == 0;

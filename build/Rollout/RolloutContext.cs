@@ -85,6 +85,9 @@ public sealed class RunOutcome
     /// <summary>The very last line of the run; null for none.</summary>
     public string? Closing { get; set; }
 
+    /// <summary>This call's trace; the rollback that follows belongs to it, too.</summary>
+    public RolloutTrace? Trace { get; init; }
+
     /// <summary>A rehearsal's client while it runs: it outlives the run whose rollback follows.</summary>
     public Tools.RehearsalClient? Client { get; set; }
 

@@ -225,6 +225,16 @@ public sealed class RolloutRun : IAsyncDisposable
             }
 
             await run.TakeRolesAsync(token);
+            if (held is not null)
+            {
+                context.Outcome.Trace?.Begin(
+                    release,
+                    settings.Environment.ToString().ToLowerInvariant(),
+                    run.Live.Name,
+                    run.Candidate.Name,
+                    journal.Entries.Select(e => e.Data?[PlaybookStep.TraceKey]).OfType<JsonValue>().Select(t => t.GetValue<string>()));
+            }
+
             if (!context.Request.Json)
             {
                 run.ShowHeader();
@@ -367,6 +377,15 @@ public sealed class RolloutRun : IAsyncDisposable
 
     /// <summary>Watches a slot's traffic.</summary>
     public TrafficWatch WatchOf(SlotPlace slot) => new(Cluster.Http, slot.Namespace, Time, Console.Progress);
+
+    /// <summary>The store of the platform's traces; null where none is set, which means that nobody can tell whether there are any.</summary>
+    public TraceStore? OpenTraces() => Surroundings.TracesApi is { } api
+        ? new TraceStore(
+            api,
+            Time,
+            string.Equals(Settings["Traces.Store"], "jaeger", StringComparison.OrdinalIgnoreCase) ? TraceStoreKind.Jaeger : TraceStoreKind.Tempo,
+            Settings["Traces.Tenant"])
+        : null;
 
     /// <summary>Counts what clients still ask of a slot.</summary>
     public RemainingTraffic RemainingTrafficOf(SlotPlace slot) => new(Cluster.Http, slot.IngressService, Hosts, Time);

@@ -6,7 +6,7 @@ namespace Rollout.Tests;
 /// <summary>The design's table of who may use whom, read from the sources.</summary>
 public sealed partial class ArchitectureTests
 {
-    private static readonly string[] Modules = ["Journal", "Cluster", "Platform", "Database", "Traffic", "Monitoring", "Supply", "Archive", "Commands"];
+    private static readonly string[] Modules = ["Journal", "Cluster", "Platform", "Database", "Traffic", "Monitoring", "Supply", "Archive", "Commands", "Investigation"];
 
     [Test]
     public void Steps_use_the_contexts_modules_and_neither_HTTP_nor_processes_nor_SQL() =>

@@ -83,6 +83,7 @@ public sealed class CommandRunner(Action<string> echo)
             echo(command.ToString());
         }
 
+        using var span = RolloutTrace.Command(Path.GetFileName(command.Program), command.Arguments.FirstOrDefault(a => !a.StartsWith('-')));
         using var process = Start(command);
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         deadline.CancelAfter(command.Timeout);
@@ -110,6 +111,7 @@ public sealed class CommandRunner(Action<string> echo)
                 : $"'{command}' did not end within {command.Timeout.TotalSeconds:0} s and was stopped.");
         }
 
+        RolloutTrace.End(span, process.ExitCode);
         return (process.ExitCode, await output, await error);
     }
 

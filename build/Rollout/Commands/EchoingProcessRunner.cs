@@ -77,8 +77,9 @@ public sealed class EchoingProcessRunner(
 
             return line;
         };
+        var span = RolloutTrace.Command(filePath.GetFilename().ToString(), arguments.Split(' ')[0]);
         var process = _inner.Start(filePath, settings);
-        return process is null ? null : new Watched(process, time, cancellation.Token);
+        return process is null ? null : new Watched(process, time, span, cancellation.Token);
     }
 
     /// <summary>A process while it runs: stopped on cancellation, forgotten when it has ended.</summary>
@@ -87,12 +88,14 @@ public sealed class EchoingProcessRunner(
         private readonly IProcess _inner;
         private readonly Process? _process;
         private readonly TimeProvider _time;
+        private readonly Activity? _span;
         private readonly CancellationTokenRegistration _registration;
 
-        public Watched(IProcess inner, TimeProvider time, CancellationToken token)
+        public Watched(IProcess inner, TimeProvider time, Activity? span, CancellationToken token)
         {
             _inner = inner;
             _time = time;
+            _span = span;
 
             // The engine's own face of a process does not tell its id, and a signal needs one.
             _process = inner.GetType().GetField("_process", BindingFlags.Instance | BindingFlags.NonPublic)?.GetValue(inner) as Process;
@@ -103,6 +106,7 @@ public sealed class EchoingProcessRunner(
         {
             _inner.WaitForExit();
             _registration.Unregister();
+            RolloutTrace.End(_span, _inner.GetExitCode());
         }
 
         public bool WaitForExit(int milliseconds)
@@ -112,6 +116,7 @@ public sealed class EchoingProcessRunner(
             {
                 // With a limit the engine waits for the process alone, and its last lines, which say why it failed, are still on their way.
                 _inner.WaitForExit();
+                RolloutTrace.End(_span, _inner.GetExitCode());
             }
 
             _registration.Unregister();

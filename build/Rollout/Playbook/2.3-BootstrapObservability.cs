@@ -2,20 +2,22 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using Cake.Frosting;
 using Rollout.Monitoring;
-using Rollout.Platform;
 
 namespace Rollout.Playbook;
 
 /// <summary>
 /// "Set PROMETHEUS_EXPORTER_PORT/OTEL_EXPORTER_OTLP_ENDPOINT for each service so the new metrics.configure_observability hook binds scrape and
 /// trace exporters automatically."
-/// <para>Changes: two variables of every Deployment of the candidate, by an upgrade, so that a later upgrade keeps them. Done when: every pod
-/// carries them, and a probe's trace is found. Undone by: Retire.</para>
+/// <para>Changes: two variables of every Deployment of the candidate, by an upgrade, so that a later upgrade keeps them. Done when: every
+/// workload has them and all that it had, every exporter port answers, the trace of a request to each instrumented service is found, and the scaling controller
+/// acts on its own slot. Undone by: Retire.</para>
 /// </summary>
 [TaskDescription("2.3 Bootstrap observability: every candidate service exports metrics and traces, and a probe's trace is found")]
 [IsDependentOn(typeof(InstallChart))]
 public sealed class BootstrapObservability : PlaybookStep
 {
+    private static readonly System.Text.Json.JsonSerializerOptions Indented = new() { WriteIndented = true };
+
     protected override Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken) =>
         Task.FromResult(new StepPlan([.. Wanted(run).Select(p => $"set {p.Key}={p.Value} for every service of {run.Named(run.Candidate)}")]));
 
@@ -29,31 +31,48 @@ public sealed class BootstrapObservability : PlaybookStep
 
         await journal.IntendAsync("environment", new() { ["before"] = null, ["after"] = after });
         await CandidateUpgrade.ApplyAsync(run, run.CandidateValues, "2.3 observability", cancellationToken);
+        var seen = await ServiceObservability.LookAsync(run, Wanted(run), cancellationToken);
+        await journal.KeepAsync("observability.json", seen.ToJson().ToJsonString(Indented));
+        await journal.KeepAsync("observability.txt", seen.ToText());
+        journal.Result["tracing"] = seen.Tracing;
+        run.Console.Table(
+            $"Observability of {seen.Slot}",
+            ["workload", "variables", "metrics", "traces"],
+            [.. seen.Rows.Select(r => (IReadOnlyList<string>)[r.Workload, $"{r.Variables}", r.Metrics, r.Traces])]);
+        foreach (var note in seen.Notes)
+        {
+            run.Console.Note(note);
+        }
+
+        Require(run, seen);
+        if (run.Surroundings.TracesApi is null)
+        {
+            run.Console.Warning($"tracing is {seen.Tracing}");
+        }
     }
 
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
     {
-        var silent = new List<string>();
-        foreach (var deployment in await run.Cluster.ListAsync($"/apis/apps/v1/namespaces/{run.Candidate.Namespace}/deployments", cancellationToken))
-        {
-            if (run.Settings.List("Platform.WithoutExporter").Contains(deployment["metadata"]!["name"]!.GetValue<string>()))
-            {
-                continue;
-            }
+        var seen = await ServiceObservability.LookAsync(run, Wanted(run), cancellationToken);
+        Require(run, seen);
+        run.Console.Note(seen.Summary);
+    }
 
-            var environment = (deployment["spec"]!["template"]!["spec"]!["containers"]![0]!["env"] as JsonArray ?? []).OfType<JsonObject>()
-                .ToDictionary(e => e["name"]!.GetValue<string>(), e => e["value"]?.GetValue<string>());
-            silent.AddRange(Wanted(run).Where(w => environment.GetValueOrDefault(w.Key) != w.Value)
-                .Select(w => $"{deployment["metadata"]!["name"]!.GetValue<string>()} lacks {w.Key}"));
+    private static void Require(RolloutRun run, ObservabilityTable seen)
+    {
+        var problems = seen.Problems;
+        if (run.Surroundings.TracesApi is not null && seen.Tracing.StartsWith("off: no service", StringComparison.Ordinal))
+        {
+            problems = [.. problems, "no service's answer carries x-request-id, so none is instrumented"];
         }
 
-        if (silent.Count > 0)
+        if (problems.Count > 0)
         {
             throw new RolloutException(
-                $"{silent.Count} variables are missing on {run.Named(run.Candidate)}, the first: {silent[0]}.", "The chart must hand global.env to every container.");
+                $"{problems.Count} things are not observable on {run.Named(run.Candidate)}, tracing is {seen.Tracing}: {string.Join("; ", problems.Take(5))}{(problems.Count > 5 ? "; …" : "")}.",
+                "observability.txt in this step's evidence has every service. Variables come from the chart's global.env; a workload without exporters belongs into Platform.WithoutExporter; "
+                + "for traces look at the services' log for the exporter's warning: OTEL_EXPORTER_OTLP_ENDPOINT must include /v1/traces.");
         }
-
-        await RequireTraceAsync(run, cancellationToken);
     }
 
     private static Dictionary<string, string> Wanted(RolloutRun run)
@@ -68,28 +87,5 @@ public sealed class BootstrapObservability : PlaybookStep
         }
 
         return wanted;
-    }
-
-    // "Set the variable" is not "traces arrive" (platform contract, section 9): a probe with a known request id must be found again.
-    private static async Task RequireTraceAsync(RolloutRun run, CancellationToken cancellationToken)
-    {
-        if (run.Surroundings.TracesApi is null)
-        {
-            run.Console.Warning("no trace store is set (Traces.Api): tracing is not checked, and a rollback will have no traces");
-            return;
-        }
-
-        var probe = await run.CandidateStack.SnapshotAsync(
-            [new ServiceEndpoint("policy-service", "80")], $"rollout-{run.Release}-2.3-{run.Time.GetUtcNow().ToUnixTimeMilliseconds()}", cancellationToken);
-        using var traces = new TraceStore(run.Surroundings.TracesApi, run.Time);
-        var found = await traces.FindByRequestIdAsync(probe[0].RequestId, run.Settings.Duration("Traces.Timeout"), cancellationToken);
-        if (found.State != TraceState.Found)
-        {
-            throw new RolloutException(
-                $"A probe of {run.Named(run.Candidate)} with x-request-id {probe[0].RequestId} left no trace: {found.Message}",
-                "Tracing is off. Look at the services' log for the exporter's warning; OTEL_EXPORTER_OTLP_ENDPOINT must include /v1/traces.");
-        }
-
-        run.Console.Note("metrics exporter and traces are on; the probe's trace was found");
     }
 }

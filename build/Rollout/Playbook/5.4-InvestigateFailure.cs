@@ -1,101 +1,102 @@
 using System.Text;
-using System.Text.Json.Nodes;
 using Cake.Frosting;
+using Rollout.Archive;
+using Rollout.Environments;
+using Rollout.Investigation;
 using Rollout.Journal;
 
 namespace Rollout.Playbook;
 
 /// <summary>
 /// "Investigate the failing change using the preserved OpenTelemetry traces and Prometheus snapshots before attempting another rollout."
-/// <para>Changes: evidence only. Done when: what a person needs to investigate is kept before it expires: traces, metrics, events, pods, the
-/// journal, with an index that says where to look first. Undone by: nothing to undo.</para>
+/// <para>Changes: evidence only. Done when: what a person needs to investigate is kept before it expires, as one bundle: traces, metrics, logs, events, objects, the
+/// differences of the two stacks, with an index that says where to look first. Undone by: nothing to undo.</para>
 /// </summary>
-[TaskDescription("5.4 Investigate: traces, metrics, events and pods of the failing change are kept before they expire")]
+[TaskDescription("5.4 Investigate: traces, metrics, logs, events and differences of the failing change are kept before they expire")]
 [IsDependentOn(typeof(ValidateBlue))]
 public sealed class InvestigateFailure : PlaybookStep
 {
+    // Traces older than this are gone (platform contract, section 9), and a stage may have been days ago.
+    private static readonly TimeSpan Longest = TimeSpan.FromHours(48);
+    private static readonly TimeSpan Before = TimeSpan.FromMinutes(5);
+
     protected override bool IsRepeatable => true;
 
     protected override Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken) =>
-        Task.FromResult(new StepPlan($"keep traces, metrics, events and pods of both slots under {run.Folder}"));
+        Task.FromResult(new StepPlan($"keep traces, metrics, logs, events and differences of both slots under {Path.Combine(run.Folder, IncidentBundle.FolderName)}"));
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
-        var index = new StringBuilder($"# Rollback of {run.Release}\n\nWhere to look first:\n\n");
-        var failure = run.Journal.Entries.LastOrDefault(e => e.Event == JournalEvent.Failed);
-        index.AppendLine(failure is null
-            ? "- No step failed: the rollback was asked for."
-            : $"- {failure.Step} failed at {failure.Time:u}: {failure.Data?["message"]?.GetValue<string>()}");
-        foreach (var slot in new[] { run.Candidate, run.Live })
+        var folder = new EvidenceFolder(run.Folder);
+        var bundle = new IncidentBundle(run.Cluster.Http, folder, Secrets(run), run.Time);
+        using var traces = run.OpenTraces();
+        var report = await bundle.ExportAsync(
+            IncidentOf(run),
+            traces,
+            run.Settings.Values.FirstOrDefault(v => v.Setting.Key == "Monitoring.Prometheus")?.Value is { } prometheus ? new Uri(prometheus) : null,
+            [MetricsOf(run, run.Candidate), MetricsOf(run, run.Live)],
+            cancellationToken);
+
+        // The bundle is bound to the journal by the digest of its sums.
+        await journal.KeepAsync("INDEX.md", await File.ReadAllTextAsync(folder.FullPath($"{IncidentBundle.FolderName}/index.md"), cancellationToken));
+        await journal.KeepAsync("incident.sha256sums", string.Concat(report.Files.Select(f => $"{f.Sha256}  {f.Path}\n")));
+        journal.Result["files"] = report.Files.Count;
+        journal.Result["missing"] = report.Missing.Count;
+        foreach (var finding in report.Findings.Take(3))
         {
-            await KeepSlotAsync(run, journal, slot, index, cancellationToken);
+            run.Console.Note(finding.Title);
         }
 
-        await KeepTracesAsync(run, journal, index, cancellationToken);
-        await journal.KeepAsync("INDEX.md", index.ToString());
-        run.Console.Note($"start reading at {Path.Combine(run.Folder, "evidence", Name, "INDEX.md")}");
+        foreach (var missing in report.Missing)
+        {
+            // The rollback is done; a source that is away must not turn it into a failure.
+            run.Console.Warning($"not kept: {missing}");
+        }
+
+        run.Console.Note($"{report.Files.Count} files; start reading at {Path.Combine(run.Folder, IncidentBundle.FolderName, "index.html")}");
     }
 
-    protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken) => Task.CompletedTask;
-
-    private static async Task KeepSlotAsync(RolloutRun run, StepJournal journal, Environments.SlotPlace slot, StringBuilder index, CancellationToken cancellationToken)
+    protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
     {
-        foreach (var (what, path) in new[]
-        {
-            ("pods", $"/api/v1/namespaces/{slot.Namespace}/pods"),
-            ("events", $"/api/v1/namespaces/{slot.Namespace}/events"),
-            ("deployments", $"/apis/apps/v1/namespaces/{slot.Namespace}/deployments"),
-        })
-        {
-            var items = await run.Cluster.ListAsync(path, cancellationToken);
-            var kept = await journal.KeepAsync($"{slot.Name}-{what}.json", new JsonArray([.. items.Select(WithoutValues)]).ToJsonString());
-            index.AppendLine($"- {kept.Path}: {items.Count} {what} of {run.Named(slot)}");
-        }
+        var changed = new EvidenceFolder(run.Folder).List().Where(f => f.Bytes < 0).Select(f => f.Path).ToList();
+        return changed.Count == 0
+            ? Task.CompletedTask
+            : throw new RolloutException($"{changed.Count} files of the incident are gone, the first: {changed[0]}.", "Run the step again: it fetches what still exists.");
+    }
 
+    private static Incident IncidentOf(RolloutRun run)
+    {
+        // A failure that a later attempt got over is none of this incident's.
+        var entries = run.Journal.Entries;
+        var failure = entries.LastOrDefault(e => e.Event == JournalEvent.Failed
+            && !entries.Any(later => later.Sequence > e.Sequence && later is { Event: JournalEvent.Done, Part: null } && later.Step == e.Step));
+        var now = run.Time.GetUtcNow();
+        var began = (run.Journal.Last(nameof(FreezeWrites), JournalEvent.Started) ?? run.Journal.Last(nameof(InstallChart), JournalEvent.Started) ?? run.Journal.Entries[0]).Time - Before;
+        return new Incident(
+            run.Release,
+            new IncidentSlot(run.Live.Name, run.Live.Namespace, run.Named(run.Live)),
+            new IncidentSlot(run.Candidate.Name, run.Candidate.Namespace, run.Named(run.Candidate)),
+            failure?.Step,
+            failure?.Data?["message"]?.GetValue<string>(),
+            failure?.Time,
+            now - began > Longest ? now - Longest : began,
+            now,
+            [.. run.Evidence.List().Where(f => f.Bytes >= 0 && !f.Path.StartsWith(nameof(InvestigateFailure), StringComparison.Ordinal)).Select(f => $"evidence/{f.Path}")]);
+    }
+
+    private static IncidentSource MetricsOf(RolloutRun run, SlotPlace slot) => new($"metrics of {run.Named(slot)}", async token =>
+    {
         var stack = slot == run.Live ? run.LiveStack : run.CandidateStack;
-        var services = await run.ServicesAsync(slot, cancellationToken);
         var metrics = new StringBuilder();
-        foreach (var snapshot in await stack.SnapshotAsync(services, $"rollout-{run.Release}-5.4", cancellationToken))
+        foreach (var snapshot in await stack.SnapshotAsync(await run.ServicesAsync(slot, token), $"rollout-{run.Release}-5.4", token))
         {
             metrics.AppendLine($"# {snapshot.Service.Name}: {snapshot.Health}").AppendLine(snapshot.Metrics);
         }
 
-        var file = await journal.KeepAsync($"{slot.Name}-metrics.txt", metrics.ToString());
-        index.AppendLine($"- {file.Path}: /metrics of {services.Count} services of {run.Named(slot)}");
-    }
+        return [($"{slot.Name}-metrics.txt", metrics.ToString())];
+    });
 
-    // The platform's chart has passwords in plain environment values (platform contract, section 5); evidence is kept for years.
-    private static JsonNode? WithoutValues(JsonNode? node) => node switch
-    {
-        JsonObject map => new JsonObject(map.Where(p => p.Key is not ("managedFields" or "annotations"))
-            .Select(p => KeyValuePair.Create(p.Key, p.Key == "env" && p.Value is JsonArray list
-                ? new JsonArray([.. list.OfType<JsonObject>().Select(e => JsonValue.Create(e["name"]?.GetValue<string>()))])
-                : WithoutValues(p.Value)))),
-        JsonArray list => new JsonArray([.. list.Select(WithoutValues)]),
-        _ => node?.DeepClone(),
-    };
-
-    // Tempo keeps traces for 48 hours (platform contract, section 9): what is not exported now is gone when somebody looks.
-    private static async Task KeepTracesAsync(RolloutRun run, StepJournal journal, StringBuilder index, CancellationToken cancellationToken)
-    {
-        if (run.Surroundings.TracesApi is null)
-        {
-            index.AppendLine("- No traces: Traces.Api is not set.");
-            return;
-        }
-
-        using var traces = new Monitoring.TraceStore(run.Surroundings.TracesApi, run.Time);
-        try
-        {
-            var found = await traces.SlowAndFailingAsync(run.Journal.Entries[0].Time, run.Time.GetUtcNow(), cancellationToken);
-            var file = await journal.KeepAsync("traces.json", System.Text.Json.JsonSerializer.Serialize(found));
-            index.AppendLine($"- {file.Path}: {found.Message}");
-        }
-        catch (RolloutException exception)
-        {
-            // The rollback is done; a trace store that is away must not turn it into a failure.
-            index.AppendLine($"- No traces: {exception.Message}");
-            run.Console.Warning($"no traces were kept: {exception.Message}");
-        }
-    }
+    private static IEnumerable<Secret> Secrets(RolloutRun run) =>
+        run.Settings.Values.Where(v => v.Setting.IsSecret && v.Value is not null).Select(v => new Secret(v.Value!))
+            .Concat(new[] { run.Surroundings.DnsToken, run.Surroundings.GithubToken, run.Surroundings.RegistryToken, run.Surroundings.Database, run.Live.Session, run.Candidate.Session, run.Live.Redis, run.Candidate.Redis }.OfType<Secret>());
 }

@@ -23,6 +23,9 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
     // A rollout with its rollback takes about 45 kB (docs/RESUME.md); going back must never be what does not fit.
     private const int RoomForARollout = 200_000;
 
+    /// <summary>Where a <c>started</c> entry says which trace its run belongs to, as a W3C <c>traceparent</c>.</summary>
+    internal const string TraceKey = "trace";
+
     /// <summary>The target's name, as in <c>FlipDns</c>.</summary>
     public string Name => GetType().Name;
 
@@ -42,13 +45,28 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
     public sealed override async Task RunAsync(RolloutContext context)
     {
         var run = await context.OpenAsync();
+        using var span = context.Outcome.Trace?.Step(
+            Number, Name, run.Release, context.Settings.Environment.ToString().ToLowerInvariant(), run.Live.Name, run.Candidate.Name);
+        try
+        {
+            span?.Done(await RunAsync(context, run));
+        }
+        catch (Exception exception)
+        {
+            span?.Failed(exception);
+            throw;
+        }
+    }
+
+    private async Task<string> RunAsync(RolloutContext context, RolloutRun run)
+    {
         RefuseAfterRollback(context, run);
         RefuseAfterPointOfNoReturn(run);
         if (!IsRepeatable && run.Journal.IsDone(Name))
         {
             context.Console.StepBegins(Number, Title, $"done at {run.Journal.Last(Name, JournalEvent.Done)!.Time:yyyy-MM-dd HH:mm:ss} UTC");
             context.Console.StepEnds("nothing to repeat", good: true);
-            return;
+            return "nothing to repeat";
         }
 
         context.Console.StepBegins(Number, Title, Sentence);
@@ -70,6 +88,11 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
             started[RolloutProgress.StartedAutomatically] = true;
         }
 
+        if (context.Outcome.Trace?.Parent is { } trace)
+        {
+            started[TraceKey] = trace;
+        }
+
         await journal.AppendAsync(JournalEvent.Started, null, started);
         foreach (var change in plan.Changes)
         {
@@ -86,7 +109,9 @@ public abstract class PlaybookStep : AsyncFrostingTask<RolloutContext>
         var (total, _, _) = spent.Read();
         Record(spent, journal.Result);
         await journal.AppendAsync(JournalEvent.Done, null, journal.Result);
-        context.Console.StepEnds($"{(plan.Changes.Count == 0 ? "already so" : "done")} in {total.TotalSeconds:0.0} s", good: true);
+        var outcome = plan.Changes.Count == 0 ? "already so" : "done";
+        context.Console.StepEnds($"{outcome} in {total.TotalSeconds:0.0} s", good: true);
+        return outcome;
     }
 
     /// <summary>Puts how long a step took, and what of it was not work, into an entry's data; in milliseconds.</summary>

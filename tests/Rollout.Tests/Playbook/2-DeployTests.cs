@@ -63,6 +63,31 @@ public sealed class BootstrapObservabilityTests() : StepTests(nameof(BootstrapOb
         var environment = await World.KubectlAsync("get", "deployment", "oms-service", "-n", "aether-green", "-o", "jsonpath={.spec.template.spec.containers[0].env[*].name}");
         Assert.That(environment, Does.Contain("PROMETHEUS_EXPORTER_PORT").And.Contain("OTEL_EXPORTER_OTLP_ENDPOINT"));
         Assert.That(environment, Does.Contain("TIMESCALE_DSN"), "lists are extended, never replaced");
+
+        var table = JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(World.Artifacts, "evidence", Step, "observability.json")))!;
+        var rows = table["workloads"]!.AsArray().ToDictionary(r => r!["workload"]!.GetValue<string>(), r => r!);
+        Assert.Multiple(() =>
+        {
+            Assert.That(table["tracing"]!.GetValue<string>(), Is.EqualTo("on"));
+            Assert.That(rows, Has.Count.EqualTo(27));
+            Assert.That(rows.Where(r => r.Key != "aether-2-ui").Select(r => r.Value["traces"]!.GetValue<string>()), Is.All.Match("^traced as [0-9a-f]{32}$|^no Service$"));
+            Assert.That(rows["oms-service"]["traces"]!.GetValue<string>(), Does.StartWith("traced as "));
+            Assert.That(rows["behavior-service"]["metrics"]!.GetValue<string>(), Does.Match(@"^read, [1-9]\d* samples of \d+ pods$"), "the exporter port answers where the service has no page of its own");
+            Assert.That(rows["aether-2-ui"]["metrics"]!.GetValue<string>(), Is.EqualTo("none by setting"));
+            Assert.That(done.Output, Does.Contain("26 of 27 workloads export metrics").And.Contain("tracing is on"));
+        });
+
+        await World.KubectlAsync("set", "env", "deployment/admin-platform", "-n", "aether-green", "OMS_DEPLOYMENT_NAMESPACE=aether-blue", "SESSION_REDIS_URL-");
+        try
+        {
+            var drifted = await World.RunAsync("--target=Status", "--verify");
+            Assert.That(drifted.Output, Does.Contain("acts on another stack's OMS; it must be aether-green").And.Match(@"admin-platform has lost\s+SESSION_REDIS_URL"), drifted.Everything);
+        }
+        finally
+        {
+            await World.KubectlAsync("rollout", "undo", "deployment/admin-platform", "-n", "aether-green");
+            await World.KubectlAsync("rollout", "status", "deployment/admin-platform", "-n", "aether-green", "--timeout=60s");
+        }
     }
 }
 

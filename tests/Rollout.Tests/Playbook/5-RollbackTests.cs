@@ -70,18 +70,38 @@ public sealed class InvestigateFailureTests() : StepTests(nameof(InvestigateFail
 {
     protected override string RefusalSays => "there is nothing to roll back";
 
-    // A trace store that is away must not turn a finished rollback into a failure.
+    private string Bundle => Path.Combine(World.Artifacts, "incident");
+
+    // A cluster that is shaky must not turn a finished rollback into a failure, and one pod that never starts is what a person wants to be told of.
     protected override async Task MisbehaveAsync()
     {
+        await World.KubectlAsync("set", "env", "deployment/fees-service", "-n", "aether-green", "PLANTED_PASSWORD=correct-horse-battery");
         await World.SetFaultAsync("traces-off");
         var done = await World.RunAsync($"--target={Step}", "--exclusive");
         Assert.That(done.ExitCode, Is.Zero, () => done.Everything);
+        var kept = Directory.EnumerateFiles(Bundle, "*", SearchOption.AllDirectories).ToList();
+        Assert.That(kept.Where(f => File.ReadAllText(f).Contains("correct-horse-battery", StringComparison.Ordinal)), Is.Empty);
+        Assert.That(File.ReadAllText(Path.Combine(Bundle, "differences.json")), Does.Contain("PLANTED_PASSWORD"), "the name is kept, the value is not");
     }
 
-    protected override Task SeeAsync(CallResult done)
+    protected override async Task SeeAsync(CallResult done)
     {
-        var index = File.ReadAllText(Path.Combine(World.Artifacts, "evidence", Step, "INDEX.md"));
+        var index = await File.ReadAllTextAsync(Path.Combine(World.Artifacts, "evidence", Step, "INDEX.md"));
         Assert.That(index, Does.Contain("Where to look first").And.Contain("green-pods.json").And.Contain("blue-metrics.txt"));
-        return Task.CompletedTask;
+        var before = Files();
+        Assert.Multiple(() =>
+        {
+            Assert.That(before.Keys, Does.Contain("index.html").And.Contain("traces.json").And.Contain("differences.json").And.Contain("green-events.json").And.Contain("blue-deployments.json"));
+            Assert.That(before.Keys.Count(f => f.StartsWith("logs/oms-service-", StringComparison.Ordinal)), Is.GreaterThan(0));
+            Assert.That(done.Output, Does.Contain("index.html"));
+            Assert.That(before["index.html"], Does.Not.Contain("<script").And.Not.Match("(href|src)=\"[a-z]+:").And.Not.Contain("url("), "self-contained: what a log says of an address is text");
+            Assert.That(index, Does.Contain("No step failed"), "what an earlier attempt failed of and a later one did is not blamed");
+        });
+        var again = await World.RunAsync($"--target={Step}", "--exclusive");
+        Assert.That(again.ExitCode, Is.Zero, () => again.Everything);
+        Assert.That(Files().Keys, Is.EquivalentTo(before.Keys), "a repetition adds nothing twice");
+
+        Dictionary<string, string> Files() => Directory.EnumerateFiles(Bundle, "*", SearchOption.AllDirectories)
+            .ToDictionary(f => Path.GetRelativePath(Bundle, f), File.ReadAllText);
     }
 }

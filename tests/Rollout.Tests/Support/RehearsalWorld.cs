@@ -282,6 +282,9 @@ public sealed class RehearsalWorld
         await command.ExecuteNonQueryAsync();
     }
 
+    /// <summary>Calls the program with variables of its environment beside these arguments.</summary>
+    public Task<CallResult> CallWithAsync(IReadOnlyDictionary<string, string> variables, params string[] arguments) => CallOnceAsync(Folder, arguments, variables);
+
     /// <summary>Calls the program where no world is wanted; its files would go into the folder.</summary>
     public static Task<CallResult> CallOnceAsync(string folder, string[] arguments, IReadOnlyDictionary<string, string>? variables = null) =>
         StartProcessAsync(
