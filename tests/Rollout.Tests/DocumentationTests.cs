@@ -54,6 +54,19 @@ public sealed partial class DocumentationTests
     }
 
     [Test]
+    public void Every_trap_of_the_data_page_names_tests_that_exist()
+    {
+        var rows = Rows(Page("docs/DATA.md"), "| step | trap |").ToList();
+        var named = rows.SelectMany(r => TestName().Matches(r[3]).Select(m => (Fixture: m.Groups["fixture"].Value, Test: m.Groups["test"].Value))).ToList();
+        var fixtures = typeof(DocumentationTests).Assembly.GetTypes().ToLookup(t => t.Name);
+        Assert.That(rows.Where(r => !TestName().IsMatch(r[3])).Select(r => r[1]), Is.Empty, "a trap without a test");
+        Assert.That(named.Where(n => !fixtures[n.Fixture].Any(f => f.GetMethod(n.Test) is not null)), Is.Empty);
+    }
+
+    [GeneratedRegex("`(?<fixture>[A-Za-z]+)\\.(?<test>[A-Za-z0-9_]+)`")]
+    private static partial Regex TestName();
+
+    [Test]
     public void Every_step_says_what_it_means_to_be_started_and_not_done() =>
         Assert.That(Rows(Page("docs/RESUME.md"), "| step | target |").Select(r => r[1].Trim('`')), Is.EqualTo(PlaybookOrder.All));
 

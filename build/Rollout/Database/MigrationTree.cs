@@ -60,10 +60,27 @@ public sealed partial record MigrationTree(IReadOnlyList<string> Heads, IReadOnl
             }
         }
 
+        if (Circling(files) is { Count: > 0 } circle)
+        {
+            yield return $"revisions build on one another in a circle, so none of them would run: {string.Join(", ", circle)}";
+        }
+
         if (heads.Count > 1)
         {
             yield return $"it has {heads.Count} heads: {string.Join(", ", heads)}";
         }
+    }
+
+    // Taken away from the bottom up, a tree is gone in the end; what is left builds on itself, or on what does.
+    private static IReadOnlyList<string> Circling(List<(string File, string Revision, IReadOnlyList<string> Down)> files)
+    {
+        var left = files.GroupBy(f => f.Revision, StringComparer.Ordinal).ToDictionary(g => g.Key, g => g.SelectMany(f => f.Down).ToHashSet(StringComparer.Ordinal));
+        while (left.Where(r => !r.Value.Overlaps(left.Keys)).Select(r => r.Key).ToList() is { Count: > 0 } ends)
+        {
+            ends.ForEach(e => left.Remove(e));
+        }
+
+        return [.. left.Keys.Order(StringComparer.Ordinal)];
     }
 
     [GeneratedRegex("""^revision\s*(?::[^=\n]+)?=\s*["'](?<value>[^"']+)["']""", RegexOptions.Multiline)]

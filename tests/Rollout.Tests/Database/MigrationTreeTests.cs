@@ -46,6 +46,16 @@ public sealed class MigrationTreeTests
     }
 
     [Test]
+    public void Revisions_that_build_on_one_another_in_a_circle_are_named()
+    {
+        Write("a.py", "revision = 'a'\ndown_revision = None\n");
+        Write("b.py", "revision = 'b'\ndown_revision = 'd'\n");
+        Write("c.py", "revision = 'c'\ndown_revision = 'b'\n");
+        Write("d.py", "revision = 'd'\ndown_revision = 'c'\n");
+        Assert.That(DatabaseSchema.HeadsInCheckout(_directory).Problems, Has.Exactly(1).EqualTo("revisions build on one another in a circle, so none of them would run: b, c, d"));
+    }
+
+    [Test]
     public void An_empty_tree_is_a_problem_and_none_at_all_a_failure()
     {
         Assert.That(DatabaseSchema.HeadsInCheckout(_directory).Problems, Has.Count.EqualTo(1));
