@@ -68,11 +68,10 @@ public sealed partial class DatabaseCatalog
             || CASE WHEN attnotnull AND NOT atthasdef AND attidentity = '' AND attgenerated = '' THEN ', required' ELSE '' END
         FROM pg_attribute a JOIN relations r ON r.oid = attrelid WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND attnum > 0 AND NOT attisdropped
         UNION ALL
-        SELECT DISTINCT 'unique key', path,
+        SELECT 'unique key', path, columns, CASE WHEN bool_or(indimmediate) THEN '' ELSE 'deferrable' END FROM (SELECT path, indimmediate,
             (SELECT string_agg(pg_get_indexdef(indexrelid, k, false), ', ' ORDER BY k) FROM generate_series(1, indnkeyatts) k)
-                || COALESCE(' where ' || pg_get_expr(indpred, indrelid), ''),
-            (SELECT CASE WHEN bool_or(j.indimmediate) THEN '' ELSE 'deferrable' END FROM pg_index j WHERE j.indrelid = i.indrelid AND j.indisunique AND j.indkey = i.indkey)
-        FROM pg_index i JOIN relations r ON r.oid = indrelid WHERE indisunique AND indislive AND indisvalid
+                || COALESCE(' where ' || pg_get_expr(indpred, indrelid), '') AS columns
+            FROM pg_index i JOIN relations r ON r.oid = indrelid WHERE indisunique AND indislive AND indisvalid) keys GROUP BY path, columns
         UNION ALL
         SELECT 'index', path, c.relname::text, regexp_replace(pg_get_indexdef(indexrelid), '^.* USING ', '')
         FROM pg_index i JOIN relations r ON r.oid = indrelid JOIN pg_class c ON c.oid = indexrelid WHERE NOT indisunique

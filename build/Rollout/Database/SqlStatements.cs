@@ -10,7 +10,7 @@ internal static class SqlStatements
     private static readonly string[] ForbiddenWords = ["rollback", "abort", "savepoint", "release", "prepare", "copy", "vacuum"];
 
     // These act outside the transaction, so that nothing could take them back.
-    private static readonly string[] OutsideWords = ["dblink", "pg_background", "track_counts"];
+    private static readonly string[] OutsideWords = ["dblink", "pg_background", "track_counts", "setval"];
 
     /// <summary>The statements without those that only open or close a transaction.</summary>
     /// <exception cref="FormatException">A string, a quoted name, a comment or a dollar quote has no end; or a statement cannot be tried.</exception>
@@ -58,6 +58,11 @@ internal static class SqlStatements
         if (Array.Find(OutsideWords, w => statement.Contains(w, StringComparison.OrdinalIgnoreCase)) is { } outside)
         {
             throw new FormatException($"it says {outside}, which no rolled back transaction takes back");
+        }
+
+        if (word == "commit" && statement.Contains("prepared", StringComparison.OrdinalIgnoreCase))
+        {
+            throw new FormatException("it says COMMIT PREPARED, which no rolled back transaction takes back");
         }
 
         if (word.Length == 0)

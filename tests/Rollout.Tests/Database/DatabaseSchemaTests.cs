@@ -146,6 +146,9 @@ public sealed class DatabaseSchemaTests
     [TestCase("SELECT pg_sleep(60)", "statement timeout")]
     [TestCase("SET statement_timeout = 0; SELECT pg_sleep(60)", "statement timeout")]
     [TestCase("SELECT pg_sleep(0.7); SELECT pg_sleep(0.7); SELECT pg_sleep(0.7); SELECT pg_sleep(0.7); SELECT pg_sleep(0.7)", "it was not over after 3 s")]
+    [TestCase("SELECT setval('numbers', 1, false)", "it says setval")]
+    [TestCase("DO $$ BEGIN PERFORM pg_catalog.SetVal('numbers', 1); END $$", "it says setval")]
+    [TestCase("COMMIT PREPARED 'x'", "it says COMMIT PREPARED")]
     [TestCase("COPY orders FROM '/etc/passwd'", "it says COPY")]
     [TestCase("\\connect other", "is no statement of PostgreSQL's language")]
     [TestCase("SELECT dblink_exec('dbname=x', 'DROP TABLE orders')", "it says dblink")]
@@ -196,6 +199,22 @@ public sealed class DatabaseSchemaTests
     }
 
     [Test]
+    public async Task Two_unique_indexes_of_the_same_columns_are_one_key()
+    {
+        await ExecuteAsync(Before + "ALTER TABLE orders ADD CONSTRAINT later UNIQUE (qty) DEFERRABLE; CREATE UNIQUE INDEX ON orders (qty) INCLUDE (name);");
+        Assert.That((await ForecastAsync("CREATE TABLE fills (id int)")).IsAdditive);
+        Assert.That((await ForecastAsync("ALTER TABLE orders DROP CONSTRAINT later")).IsAdditive, "the other one still holds it");
+    }
+
+    [Test]
+    public async Task A_script_that_would_rewind_a_sequence_is_not_tried()
+    {
+        await ExecuteAsync(Before + "SELECT setval('public.numbers', 100);");
+        await ForecastAsync("SELECT setval('public.numbers', 1, false)");
+        Assert.That(await ScalarAsync("SELECT last_value FROM public.numbers"), Is.EqualTo(100), "no rollback takes setval back");
+    }
+
+    [Test]
     public async Task Nothing_pending_is_additive()
     {
         Assert.That((await ForecastAsync("-- nothing\n")).Summary, Is.EqualTo("nothing is pending"));
@@ -224,6 +243,14 @@ public sealed class DatabaseSchemaTests
     private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(300);
 
     private Task<MigrationForecast> ForecastAsync(string sql) => _schema.ForecastAsync(sql, Patience, CancellationToken.None);
+
+    private async Task<object?> ScalarAsync(string sql)
+    {
+        await using var connection = new Npgsql.NpgsqlConnection(DatabaseAddress.Parse(new Secret(_dsn)).ConnectionString);
+        await connection.OpenAsync();
+        await using var command = new Npgsql.NpgsqlCommand(sql, connection);
+        return await command.ExecuteScalarAsync();
+    }
 
     private async Task<string> StateAsync()
     {
