@@ -106,13 +106,21 @@ public sealed class CommandRunner(Action<string> echo)
         {
             process.Kill(entireProcessTree: true);
             cancellationToken.ThrowIfCancellationRequested();
-            throw new RolloutException(excess.IsCancellationRequested
-                ? $"'{command}' wrote more than {limit / 1024 / 1024} MiB and was stopped."
-                : $"'{command}' did not end within {command.Timeout.TotalSeconds:0} s and was stopped.");
+            if (!excess.IsCancellationRequested)
+            {
+                throw new RolloutException($"'{command}' did not end within {command.Timeout.TotalSeconds:0} s and was stopped.");
+            }
+        }
+
+        // Also where it ended by itself before it could be stopped: what was collected is not all of it.
+        var collected = await output;
+        if (excess.IsCancellationRequested)
+        {
+            throw new RolloutException($"'{command}' wrote more than {limit / 1024 / 1024} MiB and was stopped.");
         }
 
         RolloutTrace.End(span, process.ExitCode);
-        return (process.ExitCode, await output, await error);
+        return (process.ExitCode, collected, await error);
     }
 
     private static Process Start(CommandLine command)

@@ -33,6 +33,19 @@ public sealed class CommandRunnerTests
         Assert.That(string.Join('\n', _echoed), Does.Not.Contain("hunter2"));
     }
 
+    [TestCase("head -c 3000000 /dev/zero", TestName = "Output beyond the limit is refused although the program ended by itself")]
+    [TestCase("cat /dev/zero", TestName = "A program that never stops writing is stopped at the limit")]
+    public void Output_beyond_the_limit_is_never_taken_for_all_of_it(string command) => Assert.That(
+        () => Runner.PipeAsync(new CommandLine("/bin/sh", "-c", command), default, 1024 * 1024, default),
+        Throws.TypeOf<RolloutException>().With.Message.Contains("wrote more than 1 MiB"));
+
+    [Test]
+    public async Task Bytes_pass_as_they_are()
+    {
+        byte[] bytes = [0, 255, 13, 10, 128, 26];
+        Assert.That((await Runner.PipeAsync(new CommandLine("/bin/cat"), bytes, 1024, default)).Output, Is.EqualTo(bytes));
+    }
+
     [Test]
     public void A_program_that_is_not_there_is_named() => Assert.That(
         () => Runner.RunAsync(new CommandLine("/nowhere/tool"), default),
