@@ -22,7 +22,7 @@ public sealed class AccountBootstrap(Secret dsn, CommandRunner commands, string 
         var address = DatabaseAddress.Parse(dsn);
         var command = new CommandLine(psql, "-X", "--single-transaction", "-v", "ON_ERROR_STOP=1", "-v", $"schema={schema}", "-f", file)
         {
-            Environment = EnvironmentOf(address, patience),
+            Environment = DatabaseAddress.VariablesOf(address, $"-c lock_timeout={patience.TotalMilliseconds:0}ms"),
         };
         var result = await commands.RunAsync(command, cancellationToken);
         var said = Masked(result.Output + result.Error, address);
@@ -32,23 +32,6 @@ public sealed class AccountBootstrap(Secret dsn, CommandRunner commands, string 
                 $"{schema} of {account} could not be made with {Path.GetFileName(file)}: psql ended with exit code {result.ExitCode}: {Last(said)}. It was one transaction, so nothing is left of it.",
                 "Mend the file (the platform's own has a syntax error at the end), or make the tables by hand; the same command goes on.");
     }
-
-    // The names are libpq's.
-    private static Dictionary<string, string?> EnvironmentOf(NpgsqlConnectionStringBuilder address, TimeSpan patience) => new()
-    {
-        ["PGHOST"] = address.Host,
-        ["PGPORT"] = address.Port.ToString(System.Globalization.CultureInfo.InvariantCulture),
-        ["PGDATABASE"] = address.Database,
-        ["PGUSER"] = address.Username,
-        ["PGPASSWORD"] = address.Password,
-        ["PGSSLMODE"] = address.SslMode switch { SslMode.VerifyCA => "verify-ca", SslMode.VerifyFull => "verify-full", var mode => mode.ToString().ToLowerInvariant() },
-        ["PGSSLROOTCERT"] = address.RootCertificate,
-        ["PGAPPNAME"] = address.ApplicationName,
-        ["PGCONNECT_TIMEOUT"] = "10",
-        ["PGOPTIONS"] = $"{address.Options} -c lock_timeout={patience.TotalMilliseconds:0}ms".Trim(),
-        ["PGSERVICE"] = null,
-        ["PGPASSFILE"] = null,
-    };
 
     private static string Masked(string text, NpgsqlConnectionStringBuilder address) =>
         address.Password is { Length: > 0 } password ? text.Replace(password, "***", StringComparison.Ordinal) : text;

@@ -32,6 +32,24 @@ internal static class DatabaseAddress
         }
     }
 
+    /// <summary>The address as libpq's variables, for psql: nothing of it is on a command line, and no file of the person's own is read.</summary>
+    /// <param name="options">More for <c>PGOPTIONS</c>, as <c>-c lock_timeout=1s</c>.</param>
+    public static Dictionary<string, string?> VariablesOf(NpgsqlConnectionStringBuilder address, string options = "") => new()
+    {
+        ["PGHOST"] = address.Host,
+        ["PGPORT"] = address.Port.ToString(System.Globalization.CultureInfo.InvariantCulture),
+        ["PGDATABASE"] = address.Database,
+        ["PGUSER"] = address.Username,
+        ["PGPASSWORD"] = address.Password,
+        ["PGSSLMODE"] = address.SslMode switch { SslMode.VerifyCA => "verify-ca", SslMode.VerifyFull => "verify-full", var mode => mode.ToString().ToLowerInvariant() },
+        ["PGSSLROOTCERT"] = address.RootCertificate,
+        ["PGAPPNAME"] = address.ApplicationName,
+        ["PGCONNECT_TIMEOUT"] = "10",
+        ["PGOPTIONS"] = $"{address.Options} {options}".Trim(),
+        ["PGSERVICE"] = null,
+        ["PGPASSFILE"] = null,
+    };
+
     private static NpgsqlConnectionStringBuilder FromUrl(string text)
     {
         // Uri refuses some schemes' user info; http has the same grammar.

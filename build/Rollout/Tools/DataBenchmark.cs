@@ -118,25 +118,11 @@ internal sealed class DataBenchmark(RolloutContext context, Secret dsn)
         var clock = Stopwatch.GetTimestamp();
         var command = new CommandLine("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-")
         {
-            Environment = DatabaseEnvironment(of),
+            Environment = DatabaseAddress.VariablesOf(DatabaseAddress.Parse(of)),
             Input = string.Join(";\n", statements) + ";\n",
             Echo = false,
         };
         (await context.Commands.RunAsync(command, context.Token)).OrThrow("Benchmark compares with psql.");
         return Stopwatch.GetElapsedTime(clock).TotalSeconds;
-    }
-
-    private static Dictionary<string, string?> DatabaseEnvironment(Secret of)
-    {
-        var uri = new Uri(of.Reveal());
-        var user = uri.UserInfo.Split(':', 2);
-        return new Dictionary<string, string?>
-        {
-            ["PGHOST"] = uri.Host,
-            ["PGPORT"] = uri.Port.ToString(CultureInfo.InvariantCulture),
-            ["PGDATABASE"] = uri.AbsolutePath.Trim('/'),
-            ["PGUSER"] = Uri.UnescapeDataString(user[0]),
-            ["PGPASSWORD"] = user.Length > 1 ? Uri.UnescapeDataString(user[1]) : null,
-        };
     }
 }
