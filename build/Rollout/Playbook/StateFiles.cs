@@ -54,14 +54,15 @@ internal static class StateFiles
         var options = new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = cancellationToken };
         await Parallel.ForEachAsync(candidate.Where(w => w.MayHaveState), options, async (target, token) =>
         {
+            var there = await ReadPodsAsync(run, run.Candidate, target, token);
             if (!withExchangeKeys)
             {
-                await RefuseExchangeKeysAsync(run, target, token);
+                RefuseExchangeKeys(run, there);
             }
 
             if (writers.Find(w => w.Name == target.Name && w.Container == target.Container) is { } source)
             {
-                foreach (var found in await CompareAsync(run, source, target, withExchangeKeys, token))
+                foreach (var found in await CompareAsync(run, source, target, there, withExchangeKeys, token))
                 {
                     transfers.Add(found);
                 }
@@ -94,51 +95,40 @@ internal static class StateFiles
     }
 
     // The fence of a candidate is that it has no exchange keys, wherever they may come from.
-    private static async Task RefuseExchangeKeysAsync(RolloutRun run, Workload target, CancellationToken cancellationToken)
+    private static void RefuseExchangeKeys(RolloutRun run, IReadOnlyList<PodState> pods)
     {
-        foreach (var pod in await PodsAsync(run, run.Candidate, target, cancellationToken))
+        foreach (var (pod, files) in pods)
         {
-            foreach (var (directory, files) in await ReadAsync(run, pod, cancellationToken))
+            if (files.FirstOrDefault(f => AetherState.KindOf(f.File.Path) == StateKind.ExchangeKeys) is { File: { } keys, Directory: var directory })
             {
-                if (files.FirstOrDefault(f => AetherState.KindOf(f.Path) == StateKind.ExchangeKeys) is { } keys)
-                {
-                    throw new RolloutException(
-                        $"{pod} holds exchange keys ({directory}/{keys.Path}) although {run.Named(run.Candidate)} must not be able to send orders before 3.4.",
-                        $"Find who put them there, and remove them: kubectl exec -n {pod.Namespace} {pod.Pod} -c {pod.Container} -- rm {directory}/{keys.Path}");
-                }
+                throw new RolloutException(
+                    $"{pod} holds exchange keys ({directory}/{keys.Path}) although {run.Named(run.Candidate)} must not be able to send orders before 3.4.",
+                    $"Find who put them there, and remove them: kubectl exec -n {pod.Namespace} {pod.Pod} -c {pod.Container} -- rm {directory}/{keys.Path}");
             }
         }
     }
 
-    private static async Task<IReadOnlyList<Transfer>> CompareAsync(RolloutRun run, Workload source, Workload target, bool withExchangeKeys, CancellationToken cancellationToken)
+    private static async Task<IReadOnlyList<Transfer>> CompareAsync(
+        RolloutRun run, Workload source, Workload target, IReadOnlyList<PodState> pods, bool withExchangeKeys, CancellationToken cancellationToken)
     {
         var wanted = new Dictionary<(string Directory, string Path), (PodFile File, PodContainer Of)>();
-        foreach (var pod in await PodsAsync(run, run.Live, source, cancellationToken))
+        foreach (var (pod, files) in await ReadPodsAsync(run, run.Live, source, cancellationToken))
         {
-            foreach (var (directory, files) in await ReadAsync(run, pod, cancellationToken))
+            foreach (var (directory, file) in files)
             {
-                foreach (var file in files)
-                {
-                    Choose(wanted, directory, file, pod);
-                }
+                Choose(wanted, directory, file, pod);
             }
         }
 
-        if (wanted.Count == 0)
-        {
-            return [];
-        }
-
-        var pods = await PodsAsync(run, run.Candidate, target, cancellationToken);
-        if (pods.Count == 0)
+        if (wanted.Count > 0 && pods.Count == 0)
         {
             throw new RolloutException($"{target.Name} of {run.Named(run.Candidate)} has no ready pod that could take live's state.", $"Look: kubectl get pods -n {run.Candidate.Namespace}");
         }
 
         var transfers = new List<Transfer>();
-        foreach (var pod in pods)
+        foreach (var (pod, files) in pods)
         {
-            var there = (await ReadAsync(run, pod, cancellationToken)).SelectMany(d => d.Files.Select(f => (d.Directory, File: f))).ToDictionary(f => (f.Directory, f.File.Path), f => f.File);
+            var there = files.ToDictionary(f => (f.Directory, f.File.Path), f => f.File);
             foreach (var (key, (file, of)) in wanted)
             {
                 var fate = AetherState.KindOf(file.Path) switch
@@ -253,24 +243,27 @@ internal static class StateFiles
         return (status?["restartCount"]?.GetValue<int>() ?? 0, status?["ready"]?.GetValue<bool>() == true);
     }
 
-    /// <summary>What lies in a container's state directories; databases as SQLite's own whole copies.</summary>
-    private static async Task<IReadOnlyList<(string Directory, IReadOnlyList<PodFile> Files)>> ReadAsync(RolloutRun run, PodContainer pod, CancellationToken cancellationToken)
+    private static async Task<IReadOnlyList<PodState>> ReadPodsAsync(RolloutRun run, SlotPlace slot, Workload workload, CancellationToken cancellationToken)
     {
-        var found = new List<(string, IReadOnlyList<PodFile>)>();
+        var found = new List<PodState>();
+        foreach (var pod in await PodsAsync(run, slot, workload, cancellationToken))
+        {
+            found.Add(new PodState(pod, await ReadAsync(run, pod, cancellationToken)));
+        }
+
+        return found;
+    }
+
+    /// <summary>What lies in a container's state directories; databases as SQLite's own whole copies.</summary>
+    private static async Task<IReadOnlyList<(string Directory, PodFile File)>> ReadAsync(RolloutRun run, PodContainer pod, CancellationToken cancellationToken)
+    {
+        var found = new List<(string, PodFile)>();
         foreach (var directory in AetherState.Directories(await run.PodFiles.VariableAsync(pod, AetherState.Variable, cancellationToken)))
         {
-            if (await ReadWholeAsync(run, pod, directory, cancellationToken) is not { Count: > 0 } files)
+            foreach (var file in await ReadWholeAsync(run, pod, directory, cancellationToken) ?? [])
             {
-                continue;
+                found.Add((directory, PodFiles.IsDatabase(file.Content) ? new PodFile(file.Path, await run.PodFiles.ReadDatabaseAsync(pod, directory, file.Path, cancellationToken), file.Mode, file.Modified) : file));
             }
-
-            var whole = new List<PodFile>();
-            foreach (var file in files)
-            {
-                whole.Add(PodFiles.IsDatabase(file.Content) ? new PodFile(file.Path, await run.PodFiles.ReadDatabaseAsync(pod, directory, file.Path, cancellationToken), file.Mode, file.Modified) : file);
-            }
-
-            found.Add((directory, whole));
         }
 
         return found;
@@ -339,6 +332,8 @@ internal static class StateFiles
         OfTheSlot,
         LeftOut,
     }
+
+    private sealed record PodState(PodContainer Pod, IReadOnlyList<(string Directory, PodFile File)> Files);
 
     private sealed record Transfer(Workload Target, PodContainer Into, string Directory, PodFile File, Fate Fate, bool Replaces, PodContainer From);
 
