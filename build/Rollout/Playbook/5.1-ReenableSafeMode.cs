@@ -32,7 +32,6 @@ public sealed class ReenableSafeMode : PlaybookStep
     {
         // The usual rollback is of a candidate that never traded: its clients wait for 5.2, and no proof is needed of fences beside withheld keys.
         var neverHadKeys = await NeverHadKeysAsync(run, cancellationToken);
-        await SafeModeSeeds.PutBackAsync(run, journal, cancellationToken);
         try
         {
             await Fences.SetAsync(run, run.Candidate, run.CandidateStack, journal, mustSeeFlow: false, holdsAlready: neverHadKeys, cancellationToken);
@@ -60,6 +59,9 @@ public sealed class ReenableSafeMode : PlaybookStep
                 run.Console.Progress,
                 cancellationToken);
         }
+
+        // The fence first: pods that restart later come after it.
+        await SafeModeSeeds.PutBackAsync(run, journal, cancellationToken);
     }
 
     protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken) => Fences.RequireCandidateAsync(run, cancellationToken);

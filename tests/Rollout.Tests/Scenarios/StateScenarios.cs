@@ -84,15 +84,21 @@ public sealed class StateScenarios
     }
 
     [Test, Order(5)]
+    public async Task After_a_rollback_its_pods_start_frozen_again()
+    {
+        var back = await _world.CallAsync("--target=Rollback", First, Overlays);
+        Assert.That(back.ExitCode, Is.Zero, () => back.Everything);
+        await _world.KubectlAsync("delete", "pod", "-n", "aether-green", "-l", "app=safe-mode");
+        await _world.KubectlAsync("wait", "--for=condition=Available", "deployment/safe-mode", "-n", "aether-green", "--timeout=30s");
+        Assert.That(await _world.KubectlAsync("get", "--raw", "/api/v1/namespaces/aether-green/services/http:safe-mode:80/proxy/safe_mode/status"), Does.Contain("\"active\":true"));
+    }
+
+    [Test, Order(6)]
     public async Task A_candidate_that_has_exchange_keys_in_a_file_is_refused()
     {
-        var verified = await _world.CallAsync("--target=Verify", First, Overlays);
-        Assert.That(verified.ExitCode, Is.Zero, () => verified.Everything);
-
-        // Green serves now, so blue is the candidate.
         var installed = await _world.CallAsync("--target=BootstrapObservability", "--release=v2026.11.2", Overlays);
         Assert.That(installed.ExitCode, Is.Zero, () => installed.Everything);
-        await WriteAsync("blue", "kraken_credentials/company.json", "{}");
+        await WriteAsync("green", "kraken_credentials/company.json", "{}");
         var refused = await _world.CallAsync("--target=SeedState", "--release=v2026.11.2", Overlays);
         Assert.That(refused.ExitCode, Is.EqualTo((int)ExitCode.Failed), () => refused.Everything);
         Assert.That(refused.Error, Does.Contain("holds exchange keys (/var/lib/aether/state/kraken_credentials/company.json)").And.Contain("-- rm "), () => refused.Everything);
