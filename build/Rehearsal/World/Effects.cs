@@ -16,9 +16,10 @@ public sealed class Effects
         _counts.AddOrUpdate(name, 1, (_, before) => before + 1);
     }
 
+    // The dictionary's own copy is one moment; sorting it directly would fail when another call counts a new name meanwhile.
     public JsonObject ToJson()
     {
-        return new JsonObject(_counts.OrderBy(count => count.Key, StringComparer.Ordinal)
+        return new JsonObject(_counts.ToArray().OrderBy(count => count.Key, StringComparer.Ordinal)
             .Select(count => KeyValuePair.Create(count.Key, (JsonNode?)count.Value)));
     }
 }
