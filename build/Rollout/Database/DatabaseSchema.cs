@@ -1,4 +1,5 @@
 using System.Data;
+using System.Text.RegularExpressions;
 using Npgsql;
 using static Rollout.Database.DatabaseConnections;
 
@@ -50,9 +51,9 @@ public sealed class DatabaseSchema(Secret dsn)
             var tables = await ListAsync(
                 connection,
                 """
-                SELECT table_schema::text, table_name::text FROM information_schema.columns
-                WHERE column_name = 'version_num' AND table_name LIKE '%version%'
-                    AND table_schema NOT IN ('pg_catalog', 'information_schema')
+                SELECT nspname::text, relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+                WHERE relkind = 'r' AND relname LIKE '%version%' AND nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema'
+                    AND (SELECT array_agg(attname::text) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) = '{version_num}'
                 ORDER BY 1, 2
                 """,
                 r => (Schema: r.GetString(0), Table: r.GetString(1)),
@@ -120,6 +121,7 @@ public sealed class DatabaseSchema(Secret dsn)
             {
                 // A snapshot of its own, so that what others write meanwhile is not taken for the script's work.
                 await using var transaction = await connection.BeginTransactionAsync(IsolationLevel.RepeatableRead, cancellationToken);
+                await RequireNothingOutsideAsync(connection, statements, cancellationToken);
                 var changes = await TryAsync(connection, transaction, statements, patience, cancellationToken);
                 await transaction.RollbackAsync(cancellationToken);
                 return new MigrationForecast(statements.Count, changes, null);
@@ -141,6 +143,33 @@ public sealed class DatabaseSchema(Secret dsn)
         }
     }
 
+    // A function of the database's own may do what a script may not say; so may one that calls it, and a trigger, a default or a view may call either unnamed.
+    private static async Task RequireNothingOutsideAsync(NpgsqlConnection connection, IReadOnlyList<string> statements, CancellationToken cancellationToken)
+    {
+        var functions = await ListAsync(
+            connection,
+            """
+            SELECT p.proname::text, pg_get_functiondef(p.oid), EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid AND d.classid <> 'pg_proc'::regclass)
+            FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+            WHERE p.prokind IN ('f', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+                AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')
+            """,
+            r => (Name: r.GetString(0), Definition: r.GetString(1), IsUsed: r.GetBoolean(2)),
+            cancellationToken);
+        var outside = functions.Where(f => SqlStatements.OutsideWordIn(f.Definition) is not null).Select(f => f.Name).ToHashSet(StringComparer.Ordinal);
+        while (functions.FirstOrDefault(f => !outside.Contains(f.Name) && outside.Any(name => Says(f.Definition, name))) is { Name: not null } caller)
+        {
+            outside.Add(caller.Name);
+        }
+
+        if (functions.Where(f => outside.Contains(f.Name)).FirstOrDefault(f => f.IsUsed || statements.Any(s => Says(s, f.Name))) is { Name: not null } found)
+        {
+            throw new NotSupportedException($"function {found.Name} of the database may do what no rolled back transaction takes back");
+        }
+
+        static bool Says(string text, string name) => Regex.IsMatch(text, $@"\b{Regex.Escape(name)}\b", RegexOptions.IgnoreCase);
+    }
+
     private static async Task<CatalogChanges> TryAsync(
         NpgsqlConnection connection, NpgsqlTransaction transaction, IReadOnlyList<string> statements, TimeSpan patience, CancellationToken cancellationToken)
     {
@@ -150,13 +179,13 @@ public sealed class DatabaseSchema(Secret dsn)
         await transaction.SaveAsync(Start, cancellationToken);
         await RunAsync(connection, statements, (patience, patience * StatementFactor), cancellationToken);
         var touched = await rows.TouchedAsync(cancellationToken);
-        IReadOnlyList<string> changed = [];
+        var changed = await rows.ElsewhereAsync(cancellationToken);
         if (touched.Count > 0)
         {
             await transaction.RollbackAsync(Start, cancellationToken);
             await rows.RememberAsync(touched, cancellationToken);
             await RunAsync(connection, statements, (patience, patience * StatementFactor), cancellationToken);
-            changed = await rows.CompareAsync(touched, cancellationToken);
+            changed = [.. await rows.CompareAsync(touched, cancellationToken), .. changed];
         }
 
         var changes = before.ChangesTo(await DatabaseCatalog.ReadAsync(connection, cancellationToken));
@@ -183,6 +212,11 @@ public sealed class DatabaseSchema(Secret dsn)
     private const int Trials = 3;
     private static readonly TimeSpan Timeout = TimeSpan.FromMinutes(15);
 
+    // The last one ends a transaction, and with it the locks, whose client is gone without a word.
+    private const string LimitSql = """
+        SELECT set_config('lock_timeout', @locks, true), set_config('statement_timeout', @statements, true), set_config('idle_in_transaction_session_timeout', '60s', true)
+        """;
+
     // One statement a message: a second one hidden in it is refused by the server, so nothing in here can end the transaction. The limits are set before each,
     // for a script may set others.
     private static async Task RunAsync(
@@ -190,7 +224,7 @@ public sealed class DatabaseSchema(Secret dsn)
     {
         foreach (var statement in statements)
         {
-            await using var limit = new NpgsqlCommand("SELECT set_config('lock_timeout', @locks, true), set_config('statement_timeout', @statements, true)", connection);
+            await using var limit = new NpgsqlCommand(LimitSql, connection);
             limit.Parameters.AddWithValue("locks", $"{limits.Lock.TotalMilliseconds:0}ms");
             limit.Parameters.AddWithValue("statements", $"{limits.Statement.TotalMilliseconds:0}ms");
             await limit.ExecuteNonQueryAsync(cancellationToken);
@@ -199,7 +233,7 @@ public sealed class DatabaseSchema(Secret dsn)
         }
 
         // What is looked at afterwards is looked at as who we are.
-        await using var role = new NpgsqlCommand("RESET ROLE", connection);
-        await role.ExecuteNonQueryAsync(cancellationToken);
+        await using var self = new NpgsqlBatch(connection) { BatchCommands = { new NpgsqlBatchCommand("RESET SESSION AUTHORIZATION"), new NpgsqlBatchCommand("RESET ROLE") } };
+        await self.ExecuteNonQueryAsync(cancellationToken);
     }
 }

@@ -1,34 +1,42 @@
+using System.Text.RegularExpressions;
+
 namespace Rollout.Database;
 
 /// <summary>
 /// A script as single statements, as PostgreSQL's grammar ends them. A split that is wrong is found by the server, which takes one statement a message.
 /// </summary>
-internal static class SqlStatements
+internal static partial class SqlStatements
 {
     // What begins, ends or leaves a transaction is not the script's to say here.
     private static readonly string[] TransactionWords = ["begin", "start", "commit", "end"];
     private static readonly string[] ForbiddenWords = ["rollback", "abort", "savepoint", "release", "prepare", "copy", "vacuum"];
 
-    // These act outside the transaction, so that nothing could take them back.
-    private static readonly string[] OutsideWords = ["dblink", "pg_background", "track_counts", "setval"];
+    /// <summary>What acts outside the transaction, so that nothing could take it back; null where the text says none of it.</summary>
+    public static string? OutsideWordIn(string text) => Outside().Match(text) is { Success: true } match ? match.Groups["word"].Value.ToLowerInvariant() : null;
+
+    // COPY between the server's own files or programs and a table, inside a block of code; a COPY of its own is refused anyway.
+    [GeneratedRegex(
+        @"(?<word>dblink|pg_background|track_counts|setval|lo_export|pg_file_write|pg_file_unlink|pg_(terminate|cancel)_backend|pg_reload_conf|pg_rotate_logfile|pg_switch_wal|\bcopy\b(?=[^;]*\b(to|from)\s*('|program\b)))",
+        RegexOptions.IgnoreCase)]
+    private static partial Regex Outside();
 
     /// <summary>The statements without those that only open or close a transaction.</summary>
     /// <exception cref="FormatException">A string, a quoted name, a comment or a dollar quote has no end; or a statement cannot be tried.</exception>
     public static IReadOnlyList<string> Split(string script)
     {
         var statements = new List<string>();
-        var begin = 0;
-        var words = false;
+        var (begin, words, parentheses) = (0, false, 0);
+        var body = new RoutineBody();
         for (var i = 0; i <= script.Length; i++)
         {
-            if (i == script.Length || script[i] == ';')
+            if (i == script.Length || (script[i] == ';' && parentheses == 0 && !body.IsOpen))
             {
                 if (words)
                 {
                     Add(statements, script[begin..i].Trim());
                 }
 
-                (begin, words) = (i + 1, false);
+                (begin, words, parentheses, body) = (i + 1, false, 0, new RoutineBody());
                 continue;
             }
 
@@ -37,14 +45,50 @@ internal static class SqlStatements
             {
                 words |= script[i] is not ('-' or '/');
                 i = end - 1;
+                continue;
             }
-            else
+
+            // A rule's actions stand in parentheses.
+            parentheses = Math.Max(0, parentheses + (script[i] switch { '(' => 1, ')' => -1, _ => 0 }));
+            words |= !char.IsWhiteSpace(script[i]);
+            if (IsNameCharacter(script[i]))
             {
-                words |= !char.IsWhiteSpace(script[i]);
+                var word = i;
+                while (i + 1 < script.Length && IsNameCharacter(script[i + 1]))
+                {
+                    i++;
+                }
+
+                body.Read(script[word..(i + 1)].ToUpperInvariant());
             }
         }
 
         return statements;
+    }
+
+    // The body of CREATE FUNCTION in the standard's own words has semicolons, and is over where each BEGIN and CASE in it has its END.
+    private sealed class RoutineBody
+    {
+        private bool _creates;
+        private bool _isRoutine;
+        private string _before = string.Empty;
+        private int _depth;
+
+        public bool IsOpen => _depth > 0;
+
+        public void Read(string word)
+        {
+            _creates |= _before.Length == 0 && word == "CREATE";
+            _isRoutine |= _creates && word is "FUNCTION" or "PROCEDURE";
+            _depth += word switch
+            {
+                "ATOMIC" when _isRoutine && _before == "BEGIN" => 1,
+                "BEGIN" or "CASE" when _depth > 0 => 1,
+                "END" when _depth > 0 => -1,
+                _ => 0,
+            };
+            _before = word;
+        }
     }
 
     private static void Add(List<string> statements, string statement)
@@ -55,7 +99,7 @@ internal static class SqlStatements
             throw new FormatException($"it says {word.ToUpperInvariant()}, which cannot be tried");
         }
 
-        if (Array.Find(OutsideWords, w => statement.Contains(w, StringComparison.OrdinalIgnoreCase)) is { } outside)
+        if (OutsideWordIn(statement) is { } outside)
         {
             throw new FormatException($"it says {outside}, which no rolled back transaction takes back");
         }

@@ -23,6 +23,7 @@ public sealed class DatabaseSchemaTests
         await ExecuteAsync("""
             CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES ('0009'), ('0008');
             CREATE TABLE alembic_version_timescale (version_num text); INSERT INTO alembic_version_timescale VALUES ('0005');
+            CREATE TABLE contract_versions (version_num text, owner text); INSERT INTO contract_versions VALUES ('7', 'not a migration');
             """);
         Assert.That(await _schema.HeadsAsync(CancellationToken.None), Is.EqualTo(new[]
         {
@@ -52,6 +53,16 @@ public sealed class DatabaseSchemaTests
         CREATE DOMAIN public.price AS int CHECK (VALUE > 0);
         CREATE FUNCTION public.touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
         CREATE TRIGGER audited BEFORE UPDATE ON public.accounts FOR EACH ROW EXECUTE FUNCTION public.touch();
+        CREATE TABLE public.empty (a int, b int);
+        CREATE TABLE public.books (id int PRIMARY KEY);
+        CREATE TABLE public.lines (id int REFERENCES public.books ON DELETE CASCADE, n int);
+        CREATE TABLE public.contract_versions (version_num text, owner text);
+        INSERT INTO public.contract_versions VALUES ('7', 'us');
+        CREATE TABLE public.tenants (id int);
+        ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
+        SELECT setval('public.numbers', 100);
+        CREATE TYPE public.span AS RANGE (subtype = int);
+        CREATE MATERIALIZED VIEW public.sums AS SELECT 1 AS a;
         """;
 
     [TestCase("CREATE TABLE fills (id int PRIMARY KEY, price int NOT NULL)", "table public.fills is new")]
@@ -75,6 +86,19 @@ public sealed class DatabaseSchemaTests
     [TestCase("CREATE TABLE owned (id int REFERENCES orders ON DELETE CASCADE)", "table public.owned is new")]
     [TestCase("SET lock_timeout = 0; SET statement_timeout = 0; CREATE TABLE fills (id int)", "table public.fills is new")]
     [TestCase("SET search_path = pg_catalog; CREATE TABLE public.fills (id int)", "table public.fills is new")]
+    [TestCase("ALTER SEQUENCE numbers RESTART WITH 5000", null)]
+    [TestCase("ALTER SEQUENCE numbers OWNED BY accounts.id", null)]
+    [TestCase("SELECT nextval('numbers')", null)]
+    [TestCase("DROP VIEW open_orders; CREATE VIEW open_orders AS SELECT id FROM orders", null)]
+    [TestCase("CREATE TABLE days_2 PARTITION OF days FOR VALUES FROM ('2027-01-01') TO ('2028-01-01')", "table public.days_2 is new")]
+    [TestCase("CREATE TABLE pieces (id serial, n int DEFAULT 3) PARTITION BY LIST (n); CREATE TABLE pieces_1 PARTITION OF pieces DEFAULT", "table public.pieces is new")]
+    [TestCase("CREATE FUNCTION mean(a int) RETURNS int LANGUAGE sql AS 'SELECT a'; CREATE FUNCTION mean(a text) RETURNS int LANGUAGE sql AS 'SELECT 1'", "function public.mean(a text) integer is new")]
+    [TestCase("CREATE FUNCTION two() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END; CREATE TABLE fills (id int)", "function public.two() integer is new")]
+    [TestCase("GRANT SELECT ON orders TO pg_monitor", "right public.orders.pg_monitor select is new")]
+    [TestCase("DO $$ BEGIN CREATE ROLE of_this_trial; EXCEPTION WHEN duplicate_object THEN NULL; END $$; GRANT pg_monitor TO of_this_trial", null)]
+    [TestCase("SET SESSION AUTHORIZATION pg_monitor; RESET SESSION AUTHORIZATION; SET ROLE pg_monitor", null)]
+    [TestCase("INSERT INTO orders (id, note) VALUES (2, 'a copy of one from her')", null)]
+    [TestCase("COMMENT ON TABLE orders IS 'x'; ANALYZE orders; CREATE STATISTICS pairs ON qty, id FROM orders", null)]
     public async Task A_change_that_live_does_not_notice_is_additive(string sql, string? addition)
     {
         await ExecuteAsync(Before);
@@ -130,12 +154,39 @@ public sealed class DatabaseSchemaTests
     [TestCase("ALTER TABLE accounts OWNER TO pg_database_owner", "owner public.accounts postgres becomes pg_database_owner")]
     [TestCase("ALTER TYPE side RENAME VALUE 'buy' TO 'bid'", "enum label public.side.buy is gone")]
     [TestCase("ALTER TABLE accounts DROP CONSTRAINT accounts_pkey, ADD CONSTRAINT accounts_pkey PRIMARY KEY (id) DEFERRABLE", "unique key public.accounts.id becomes deferrable")]
+    [TestCase("DROP TABLE accounts; CREATE TABLE accounts (id int PRIMARY KEY, state text DEFAULT 'on', total int GENERATED ALWAYS AS (id * 2) STORED)", "2 of 2 rows of public.accounts are changed or gone, table public.accounts is another one now")]
+    [TestCase("DROP TABLE empty; CREATE TABLE empty (a int, b int)", "table public.empty is another one now")]
+    [TestCase("ALTER TABLE orders DROP COLUMN qty; ALTER TABLE orders ADD COLUMN qty int", "column public.orders.qty integer is another one now")]
+    [TestCase("ALTER TABLE empty RENAME a TO c; ALTER TABLE empty RENAME b TO a; ALTER TABLE empty RENAME c TO b", "column public.empty.a integer is another one now")]
+    [TestCase("ALTER TABLE days DETACH PARTITION days_1", "2 of 2 rows of public.days are changed or gone")]
+    [TestCase("DELETE FROM contract_versions", "1 of 1 rows of public.contract_versions are changed or gone")]
+    [TestCase("ALTER SEQUENCE numbers RESTART", "sequence public.numbers goes back from 100 to 1")]
+    [TestCase("ALTER SEQUENCE numbers RESTART WITH 100", "sequence public.numbers goes back from 100 to 100")]
+    [TestCase("DROP SEQUENCE numbers; CREATE SEQUENCE numbers", "sequence public.numbers goes back from 100 to 1")]
+    [TestCase("REVOKE INSERT ON orders FROM CURRENT_USER", "right public.orders.postgres insert is gone")]
+    [TestCase("REVOKE EXECUTE ON FUNCTION total FROM public", "right public.total(a integer).public execute is gone")]
+    [TestCase("GRANT SELECT (id) ON orders TO pg_monitor; REVOKE USAGE ON SCHEMA public FROM public", "right public.public usage is gone")]
+    [TestCase("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = extra', current_database()); END $$", "pg_catalog.pg_db_role_setting changes, which a forecast cannot weigh")]
+    [TestCase("ALTER ROLE CURRENT_USER SET search_path = extra", "pg_catalog.pg_db_role_setting changes")]
+    [TestCase("DO $$ BEGIN EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM public', current_database()); END $$", "pg_catalog.pg_database changes")]
+    [TestCase("CREATE AGGREGATE product(int) (sfunc = int4mul, stype = int)", "pg_catalog.pg_aggregate changes")]
+    [TestCase("CREATE FUNCTION total(a text) RETURNS int LANGUAGE sql AS 'SELECT 1'", "total names another function too, and live's calls may reach that")]
+    [TestCase("CREATE FUNCTION lower(a int) RETURNS int LANGUAGE sql AS 'SELECT 1'", "lower names another function too")]
+    [TestCase("ALTER TABLE orders ALTER COLUMN qty SET DEFAULT 7", "default public.orders.qty 7 is new")]
+    [TestCase("ALTER TABLE tenants DISABLE ROW LEVEL SECURITY", "row security public.tenants is gone")]
+    [TestCase("ALTER TABLE lines DROP CONSTRAINT lines_id_fkey", "ON DELETE CASCADE is gone")]
+    [TestCase("CREATE TABLE days_3 (at date, n int); ALTER TABLE empty RENAME TO x; ALTER TABLE x RENAME TO empty; ALTER TABLE lines SET UNLOGGED", "table public.lines becomes unlogged")]
+    [TestCase("CREATE TABLE more (a int) PARTITION BY RANGE (a); ALTER TABLE empty DROP COLUMN b; ALTER TABLE more ATTACH PARTITION empty FOR VALUES FROM (1) TO (2)", "partition public.empty FOR VALUES FROM (1) TO (2) is new, and live's writes may not fit it")]
+    [TestCase("ALTER TABLE orders ALTER COLUMN note TYPE text COLLATE \"C\"", "column public.orders.note text, required becomes text collate C, required")]
+    [TestCase("DROP TYPE span", "type public.span is gone")]
+    [TestCase("REFRESH MATERIALIZED VIEW sums WITH NO DATA", "materialized view public.sums becomes unpopulated")]
+    [TestCase("CREATE RULE quiet AS ON INSERT TO empty DO ALSO (DELETE FROM lines; DELETE FROM tenants)", "rule public.empty.quiet is new")]
     public async Task A_change_that_live_may_trip_over_is_a_break(string sql, string? expected)
     {
         await ExecuteAsync(Before);
         var forecast = await ForecastAsync(sql);
         Assert.That(forecast.IsAdditive, Is.False, forecast.Summary);
-        Assert.That(forecast.Summary, Does.Contain(expected ?? "not known to be additive: the database refused to try it: column"));
+        Assert.That($"{forecast.Summary}\n{string.Join('\n', forecast.Changes.Breaks)}", Does.Contain(expected ?? "not known to be additive: the database refused to try it: column"));
     }
 
     [TestCase("CREATE INDEX CONCURRENTLY ON orders (name)", "cannot run inside a transaction block")]
@@ -154,9 +205,16 @@ public sealed class DatabaseSchemaTests
     [TestCase("SELECT dblink_exec('dbname=x', 'DROP TABLE orders')", "it says dblink")]
     [TestCase("SET ROLE nobody_of_that_name", "nobody_of_that_name")]
     [TestCase("SET track_counts = off; DELETE FROM orders", "it says track_counts")]
+    [TestCase("SELECT lo_export(1, '/dev/null')", "it says lo_export")]
+    [TestCase("DO $$ BEGIN EXECUTE 'COPY orders TO PROGRAM ''cat'''; END $$", "it says copy")]
+    [TestCase("SELECT pg_terminate_backend(0)", "it says pg_terminate_backend")]
+    [TestCase("SELECT rewind_all()", "function rewind_all of the database may do what no rolled back transaction takes back")]
     public async Task What_cannot_be_tried_is_not_known_to_be_additive_and_changes_nothing(string sql, string why)
     {
-        await ExecuteAsync(Before);
+        await ExecuteAsync(Before + """
+            CREATE FUNCTION rewind(name text) RETURNS bigint LANGUAGE sql AS 'SELECT setval(name, 1)';
+            CREATE FUNCTION rewind_all() RETURNS bigint LANGUAGE sql AS 'SELECT rewind(''numbers'')';
+            """);
         var before = await StateAsync();
         var forecast = await ForecastAsync(sql);
         Assert.That(forecast.IsAdditive, Is.False);
@@ -212,6 +270,33 @@ public sealed class DatabaseSchemaTests
         await ExecuteAsync(Before + "SELECT setval('public.numbers', 100);");
         await ForecastAsync("SELECT setval('public.numbers', 1, false)");
         Assert.That(await ScalarAsync("SELECT last_value FROM public.numbers"), Is.EqualTo(100), "no rollback takes setval back");
+    }
+
+    [Test]
+    public async Task No_script_is_tried_where_a_trigger_acts_outside_the_transaction()
+    {
+        await ExecuteAsync(Before + """
+            CREATE FUNCTION rewinds() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM setval(''public.numbers'', 1); RETURN NEW; END';
+            CREATE TRIGGER rewinding BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION rewinds();
+            """);
+        Assert.That((await ForecastAsync("INSERT INTO orders (id, note) VALUES (2, 'y')")).Summary, Does.Contain("function rewinds of the database may do"));
+        Assert.That(await ScalarAsync("SELECT last_value FROM public.numbers"), Is.EqualTo(100));
+    }
+
+    [Test]
+    public async Task Rows_of_a_chunk_that_is_dropped_are_told_under_the_table_that_people_know()
+    {
+        // As TimescaleDB lays it out: the chunk is a child in a schema of the extension's own.
+        await ExecuteAsync(Before + """
+            CREATE SCHEMA _timescaledb_internal;
+            CREATE TABLE public.ticks (at date);
+            CREATE TABLE _timescaledb_internal._hyper_1_1_chunk () INHERITS (public.ticks);
+            INSERT INTO _timescaledb_internal._hyper_1_1_chunk VALUES ('2026-01-01');
+            CREATE SCHEMA _timescaledb_config; CREATE TABLE _timescaledb_config.bgw_job (id int); INSERT INTO _timescaledb_config.bgw_job VALUES (1);
+            """);
+        Assert.That((await ForecastAsync("DROP TABLE _timescaledb_internal._hyper_1_1_chunk")).Summary, Does.Contain("1 of 1 rows of public.ticks are changed or gone"));
+        Assert.That((await ForecastAsync("INSERT INTO _timescaledb_config.bgw_job VALUES (2)")).IsAdditive);
+        Assert.That((await ForecastAsync("DELETE FROM _timescaledb_config.bgw_job")).Summary, Does.Contain("_timescaledb_config.bgw_job changes"));
     }
 
     [Test]

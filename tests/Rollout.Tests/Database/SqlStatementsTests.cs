@@ -14,6 +14,9 @@ public sealed class SqlStatementsTests
     [TestCase("SELECT a$1;SELECT $1", new[] { "SELECT a$1", "SELECT $1" })]
     [TestCase("SELECT 3 - 1 / 2;", new[] { "SELECT 3 - 1 / 2" })]
     [TestCase("-- why\ncommit; SELECT 1", new[] { "SELECT 1" })]
+    [TestCase("CREATE OR REPLACE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE WHEN a THEN 1 END; END; SELECT 2", new[] { "CREATE OR REPLACE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE WHEN a THEN 1 END; END", "SELECT 2" })]
+    [TestCase("CREATE RULE r AS ON INSERT TO a DO ALSO (DELETE FROM b; DELETE FROM c); SELECT 2", new[] { "CREATE RULE r AS ON INSERT TO a DO ALSO (DELETE FROM b; DELETE FROM c)", "SELECT 2" })]
+    [TestCase("CREATE TABLE begin_atomic (a int); SELECT 2", new[] { "CREATE TABLE begin_atomic (a int)", "SELECT 2" })]
     public void A_script_is_split_where_PostgreSQL_ends_a_statement(string script, string[] statements) =>
         Assert.That(SqlStatements.Split(script), Is.EqualTo(statements));
 
