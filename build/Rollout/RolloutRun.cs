@@ -54,11 +54,12 @@ public sealed class RolloutRun : IAsyncDisposable
         Ci = new CiWorkflow(surroundings.GithubApi, surroundings.GithubRepository, surroundings.GithubToken, context.Time, progress);
         Checkout = new PlatformCheckout(surroundings.Platform, context.Commands);
         Scripts = new AetherScripts(surroundings.Platform, context.Commands, context.Settings["Platform.Python"]!);
-        Database = new AetherDatabase(surroundings.Database);
+        AccountSchemas = AccountSchemas.Parse(context.Settings.List("Platform.Schemas"));
+        Database = new AetherDatabase(surroundings.Database, AccountSchemas);
         Schema = new DatabaseSchema(surroundings.Database);
-        Bootstrap = new AccountBootstrap(surroundings.Database, context.Commands);
-        Aggregates = new ContinuousAggregates(surroundings.Database, context.Time, progress);
-        Governance = new GovernanceLog(surroundings.Database);
+        Bootstrap = new AccountBootstrap(surroundings.Database, context.Commands, AccountSchemas);
+        Aggregates = new ContinuousAggregates(surroundings.Database, context.Time, progress, AccountSchemas);
+        Governance = new GovernanceLog(surroundings.Database, AccountSchemas);
         _layers = context.Settings.List("Chart.Values");
         _journalled = journal.Entries.Count;
     }
@@ -114,6 +115,8 @@ public sealed class RolloutRun : IAsyncDisposable
     public PlatformCheckout Checkout { get; }
 
     public AetherScripts Scripts { get; }
+
+    public AccountSchemas AccountSchemas { get; }
 
     public AetherDatabase Database { get; }
 

@@ -44,7 +44,7 @@ public sealed record Setting(
 
     // What is rolled out, where to, and what counts as good; waits, and where files and servers are, may change from run to run.
     private static readonly string[] Fixed = ["Slots.", "Chart.Path", "Chart.ReleaseName", "Chart.Values", "Dns.Provider", "Dns.Api", "Dns.Alias", "Dns.UpdateServer", "Monitoring.Cycles", "Monitoring.ErrorPercent",
-        "Monitoring.LatencyPercent", "Github.Repository", "Github.Workflow", "Github.Job", "Traces.Otlp", "Traces.ExporterPort", "Platform.Accounts", "Platform.WithoutExporter", "Platform.Aggregates", "Platform.Bootstrap", "Platform.Migrations"];
+        "Monitoring.LatencyPercent", "Github.Repository", "Github.Workflow", "Github.Job", "Traces.Otlp", "Traces.ExporterPort", "Platform.Accounts", "Platform.Schemas", "Platform.WithoutExporter", "Platform.Aggregates", "Platform.Bootstrap", "Platform.Migrations"];
 
     /// <summary>Whether 1.1 fixes it for the release (invariant 5).</summary>
     public bool IsFixed => !IsSecret && Array.Exists(Fixed, f => Key.StartsWith(f, StringComparison.Ordinal));
@@ -152,6 +152,7 @@ public sealed class RolloutSettings
         Text("Archive.Region", "S3 region for signing", "us-east-1"),
         Text("Archive.Prefix", "first part of every key", "rollouts"),
         Text("Platform.Accounts", "accounts that trade, comma separated", "company,director-1,director-2"),
+        Text("Platform.Schemas", "accounts whose tables are in a schema of another name than the platform derives, as director-1=trading_one, comma separated", null),
         Text("Platform.WithoutExporter", "workloads that serve files and have no exporters, comma separated", "aether-2-ui"),
         Text("Platform.AdminSource", "source file of ops/migrate_admin_repository.py, in the checkout", "ops/admin_accounts.json"),
         Text("Platform.Python", "the Python 3 that runs the platform's programs, a name on PATH or a path, as a virtual environment's", "python3"),

@@ -8,8 +8,9 @@ namespace Rollout.Database;
 /// ends with 0 whatever happened (platform contract, section 7.6): here the first error ends it, and all of it is one transaction.
 /// </summary>
 /// <param name="dsn">A <c>postgresql://</c> address or a connection string; it reaches psql in the environment only.</param>
+/// <param name="schemas">Where the accounts' tables are to be; null: where the platform puts them untold.</param>
 /// <param name="psql">Path, or a name to be found on PATH.</param>
-public sealed class AccountBootstrap(Secret dsn, CommandRunner commands, string psql = "psql")
+public sealed class AccountBootstrap(Secret dsn, CommandRunner commands, AccountSchemas? schemas = null, string psql = "psql")
 {
     /// <summary>Runs the file for one account's schema.</summary>
     /// <param name="patience">How long it may wait for a lock; live's statements wait behind it.</param>
@@ -18,7 +19,7 @@ public sealed class AccountBootstrap(Secret dsn, CommandRunner commands, string 
     public async Task<string> RunAsync(string file, string account, TimeSpan patience, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(account);
-        var schema = AetherDatabase.SchemaOf(account);
+        var schema = (schemas ?? AccountSchemas.Derived).Of(account);
         var address = DatabaseAddress.Parse(dsn);
         var command = new CommandLine(psql, "-X", "--single-transaction", "-v", "ON_ERROR_STOP=1", "-v", $"schema={schema}", "-f", file)
         {

@@ -14,16 +14,20 @@ public sealed record AdminAccounts(int Count, string EmailsSha256);
 /// The platform's PostgreSQL as the playbook's steps ask it. Errors name host and database and never the password.
 /// </summary>
 /// <param name="dsn">A <c>postgresql://</c> address or a connection string.</param>
-public sealed class AetherDatabase(Secret dsn)
+/// <param name="schemas">Where the accounts' tables are; null: where the platform puts them untold.</param>
+public sealed class AetherDatabase(Secret dsn, AccountSchemas? schemas = null)
 {
     private const string AuditLogs = "audit_logs";
     private static readonly string[] SnapshotColumns = ["id", "payload", "recorded_at"];
-    private const string AuditSchema = "acct_aether_audit";
+    private const string AuditAccount = "aether-audit";
 
     private static readonly string[] AccountTables =
         ["acks", "fills", "shadow_fills", "events", "telemetry", "audit_logs", "credential_events", "credential_rotations", "risk_configs"];
 
     private readonly DatabaseConnections _connections = new(dsn);
+    private readonly AccountSchemas _schemas = schemas ?? AccountSchemas.Derived;
+
+    private string AuditSchema => _schemas.Of(AuditAccount);
 
     /// <summary>The administrators; null where the table is not there.</summary>
     /// <exception cref="RolloutException">The database does not answer.</exception>
@@ -67,19 +71,20 @@ public sealed class AetherDatabase(Secret dsn)
             """,
             r => r.GetString(0),
             cancellationToken,
-            ("schemas", accounts.Select(SchemaOf).ToArray()),
+            ("schemas", accounts.Select(_schemas.Of).ToArray()),
             ("tables", AccountTables)),
         cancellationToken);
 
-    /// <summary>The account schemas, <c>acct_…</c>, sorted.</summary>
+    /// <summary>The account schemas, <c>acct_…</c> and those named otherwise, sorted.</summary>
     /// <exception cref="RolloutException">The database does not answer.</exception>
     public Task<IReadOnlyList<string>> AccountSchemasAsync(CancellationToken cancellationToken) => _connections.UseAsync(
         "listing the account schemas",
         connection => ListAsync(
             connection,
-            @"SELECT schema_name::text FROM information_schema.schemata WHERE schema_name LIKE 'acct\_%' ORDER BY 1",
+            @"SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'acct\_%' OR nspname = ANY(@named) ORDER BY 1",
             r => r.GetString(0),
-            cancellationToken),
+            cancellationToken,
+            ("named", _schemas.Named.ToArray())),
         cancellationToken);
 
     /// <summary>
@@ -127,14 +132,14 @@ public sealed class AetherDatabase(Secret dsn)
                 actor = "aether-rollout",
                 action = "rollout.health_snapshot",
                 target = release,
-                account_id = "aether-audit",
-                payload = new { before = new { }, after = new { release, sha256 }, entry_id = id, account_id = "aether-audit" },
+                account_id = AuditAccount,
+                payload = new { before = new { }, after = new { release, sha256 }, entry_id = id, account_id = AuditAccount },
             });
             await using var command = new NpgsqlCommand(
                 $"""
-                INSERT INTO {AuditSchema}.{AuditLogs} (id, payload, recorded_at)
+                INSERT INTO {Quote(AuditSchema)}.{AuditLogs} (id, payload, recorded_at)
                 SELECT @id, jsonb_set(@payload::jsonb, ARRAY['created_at'], to_jsonb(now()))::text::{columns["payload"].Type}, now()
-                WHERE NOT EXISTS (SELECT 1 FROM {AuditSchema}.{AuditLogs} WHERE id = @id)
+                WHERE NOT EXISTS (SELECT 1 FROM {Quote(AuditSchema)}.{AuditLogs} WHERE id = @id)
                 """,
                 connection);
             command.Parameters.AddWithValue("id", id);
@@ -149,12 +154,8 @@ public sealed class AetherDatabase(Secret dsn)
     public Task<long> SnapshotRowsAsync(string sha256, string release, CancellationToken cancellationToken) => _connections.UseAsync(
         "looking for the health snapshot's row",
         async connection => (await ListAsync(
-            connection, $"SELECT count(*) FROM {AuditSchema}.{AuditLogs} WHERE id = @id", r => r.GetInt64(0), cancellationToken, ("id", SnapshotId(sha256, release))))[0],
+            connection, $"SELECT count(*) FROM {Quote(AuditSchema)}.{AuditLogs} WHERE id = @id", r => r.GetInt64(0), cancellationToken, ("id", SnapshotId(sha256, release))))[0],
         cancellationToken);
 
     private static string SnapshotId(string sha256, string release) => $"rollout.health_snapshot:{release}:{sha256}";
-
-    /// <summary>The account's schema, derived as the platform does: lower case, hyphens to underscores, anything else dropped.</summary>
-    internal static string SchemaOf(string account) =>
-        "acct_" + string.Concat(account.Trim().ToLowerInvariant().Replace('-', '_').Where(c => char.IsAsciiLetterOrDigit(c) || c == '_'));
 }

@@ -27,15 +27,17 @@ public sealed record AggregateFreshness(string View, DateTimeOffset? Newest);
 /// <summary>The accounts' analytics views: TimescaleDB's continuous aggregates, or materialised views of the same names.</summary>
 /// <param name="dsn">A <c>postgresql://</c> address or a connection string.</param>
 /// <param name="progress">Told every two seconds which window of which view is done.</param>
-public sealed class ContinuousAggregates(Secret dsn, TimeProvider time, IProgress<string> progress)
+/// <param name="schemas">Where the accounts' views are; null: where the platform puts them untold.</param>
+public sealed class ContinuousAggregates(Secret dsn, TimeProvider time, IProgress<string> progress, AccountSchemas? schemas = null)
 {
+    private readonly AccountSchemas _schemas = schemas ?? AccountSchemas.Derived;
     private readonly DatabaseConnections _connections = new(dsn);
 
     /// <summary>
     /// Refreshes the named aggregates of the accounts, and whatever other continuous aggregates their schemas have, window by window, and looks how far they
     /// reach then. TimescaleDB refuses its refresh inside a transaction, which is why the platform's helper fails there; here nothing opens one.
     /// </summary>
-    /// <param name="accounts">As <c>director-1</c>; the schema's name is derived as the platform does.</param>
+    /// <param name="accounts">As <c>director-1</c>.</param>
     /// <param name="aggregates">View names without schema, as <c>events_hourly</c>.</param>
     /// <param name="from">Only continuous aggregates are refreshed by window; a materialised view is made anew.</param>
     /// <param name="window">How much a statement refreshes at once; two buckets where that is more.</param>
@@ -49,21 +51,21 @@ public sealed class ContinuousAggregates(Secret dsn, TimeProvider time, IProgres
         var refreshed = new List<AggregateRefresh>();
         var stale = new List<string>();
         var views = await _connections.UseAsync("looking for the aggregates", connection => FindAsync(connection, cancellationToken), cancellationToken);
-        var schemas = await _connections.UseAsync(
+        var there = await _connections.UseAsync(
             "looking for the accounts' schemas",
             connection => ListAsync(connection, "SELECT nspname::text FROM pg_namespace", r => r.GetString(0), cancellationToken),
             cancellationToken);
-        if (accounts.Where(a => !schemas.Contains(AetherDatabase.SchemaOf(a))).ToList() is { Count: > 0 } without)
+        if (accounts.Where(a => !there.Contains(_schemas.Of(a))).ToList() is { Count: > 0 } without)
         {
             throw new RolloutException(
-                $"{string.Join(", ", without)}: the database has no schema {string.Join(", ", without.Select(AetherDatabase.SchemaOf))}.",
+                $"{string.Join(", ", without)}: the database has no schema {string.Join(", ", without.Select(_schemas.Of))}.",
                 "Platform.Accounts names the accounts; ops/timescale_bootstrap.sql makes a schema.");
         }
 
         var told = time.GetTimestamp();
         foreach (var account in accounts)
         {
-            var schema = AetherDatabase.SchemaOf(account);
+            var schema = _schemas.Of(account);
             var others = views.Where(v => v.Schema == schema && v.Continuous && !aggregates.Contains(v.View)).Select(v => v.View);
             await _connections.UseAsync(
                 $"refreshing the aggregates of {account}",
@@ -160,7 +162,7 @@ public sealed class ContinuousAggregates(Secret dsn, TimeProvider time, IProgres
         }
     }
 
-    private static async Task<IReadOnlyList<Aggregate>> FindAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
+    private async Task<IReadOnlyList<Aggregate>> FindAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
     {
         var timescale = await ListAsync(
             connection,
@@ -179,17 +181,19 @@ public sealed class ContinuousAggregates(Secret dsn, TimeProvider time, IProgres
                 FROM _timescaledb_catalog.continuous_agg a
                 JOIN _timescaledb_catalog.hypertable h ON h.id = a.raw_hypertable_id
                 JOIN _timescaledb_catalog.dimension d ON d.hypertable_id = h.id AND d.num_slices IS NULL
-                WHERE a.user_view_schema LIKE 'acct\_%' ORDER BY a.mat_hypertable_id
+                WHERE a.user_view_schema LIKE 'acct\_%' OR a.user_view_schema = ANY(@named) ORDER BY a.mat_hypertable_id
                 """,
                 r => new Aggregate(r.GetString(0), r.GetString(1), new Materialization(r.GetInt32(2), $"{Quote(r.GetString(3))}.{Quote(r.GetString(4))}", Quote(r.GetString(5))), r.IsDBNull(6) ? null : TimeSpan.FromSeconds(r.GetDouble(6))),
-                cancellationToken);
+                cancellationToken,
+                ("named", _schemas.Named.ToArray()));
         }
 
         var materialized = await ListAsync(
             connection,
-            @"SELECT schemaname::text, matviewname::text FROM pg_matviews WHERE schemaname LIKE 'acct\_%' ORDER BY 1, 2",
+            @"SELECT schemaname::text, matviewname::text FROM pg_matviews WHERE schemaname LIKE 'acct\_%' OR schemaname = ANY(@named) ORDER BY 1, 2",
             r => new Aggregate(r.GetString(0), r.GetString(1), null, null),
-            cancellationToken);
+            cancellationToken,
+            ("named", _schemas.Named.ToArray()));
         return [.. continuous, .. materialized];
     }
 

@@ -95,6 +95,11 @@ public sealed class DatabaseSchema(Secret dsn)
             return MigrationForecast.NotKnown(exception.Message);
         }
 
+        if (statements.Select(SqlStatements.OutsideWordIn).FirstOrDefault(w => w is not null) is { } outside)
+        {
+            return MigrationForecast.NotKnown($"it says {outside}, which no rolled back transaction takes back");
+        }
+
         if (statements.Count == 0)
         {
             return new MigrationForecast(0, new CatalogChanges([], []), null);
@@ -199,13 +204,25 @@ public sealed class DatabaseSchema(Secret dsn)
         "running the migrations",
         async connection =>
         {
-            var statements = SqlStatements.Split(script);
+            var statements = StatementsOf(script);
             await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
             await RunAsync(connection, statements, (patience, Timeout), cancellationToken);
             await transaction.CommitAsync(cancellationToken);
             return statements.Count;
         },
         cancellationToken);
+
+    private static IReadOnlyList<string> StatementsOf(string script)
+    {
+        try
+        {
+            return SqlStatements.Split(script);
+        }
+        catch (FormatException exception)
+        {
+            throw new RolloutException($"The migrations cannot be run as one transaction: {exception.Message}. Nothing was changed.", "Run them by hand, or with the platform's own script in Platform.Migrations; the same command then goes on.");
+        }
+    }
 
     private const int TrialFactor = 10;
     private const int StatementFactor = 3;

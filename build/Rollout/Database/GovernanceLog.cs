@@ -19,7 +19,8 @@ public sealed record AuditChainReport(long Rows, long Chains, IReadOnlyList<stri
 
 /// <summary>The governance log as the database holds it: both audit trails and their witnesses (platform contract, section 10).</summary>
 /// <param name="dsn">A <c>postgresql://</c> address or a connection string.</param>
-public sealed class GovernanceLog(Secret dsn)
+/// <param name="schemas">Where the accounts' tables are; null: where the platform puts them untold.</param>
+public sealed class GovernanceLog(Secret dsn, AccountSchemas? schemas = null)
 {
     /// <summary>More problems than anybody reads are counted, and the first of them are named.</summary>
     private const int Named = 100;
@@ -37,7 +38,7 @@ public sealed class GovernanceLog(Secret dsn)
         "reading the governance log",
         async connection =>
         {
-            var tables = await GovernanceTrails.FindAsync(connection, cancellationToken);
+            var tables = await GovernanceTrails.FindAsync(connection, (schemas ?? AccountSchemas.Derived).Named, cancellationToken);
             var readable = tables.Where(t => t.Query is not null).ToList();
 
             // One round trip for all tables of all accounts.

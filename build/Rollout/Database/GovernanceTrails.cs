@@ -45,7 +45,7 @@ internal static class GovernanceTrails
     private static readonly string[] Kinds = ["safe_mode", "kill_switch", "override", "sim_mode", "rollout"];
 
     public static async Task<IReadOnlyList<(GovernanceSource Source, string? Query)>> FindAsync(
-        NpgsqlConnection connection, CancellationToken cancellationToken)
+        NpgsqlConnection connection, IReadOnlyCollection<string> named, CancellationToken cancellationToken)
     {
         // The catalogue, not information_schema, which hides what a role may not read.
         const string Tables = """
@@ -53,11 +53,12 @@ internal static class GovernanceTrails
             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\_%'
                 AND n.nspname NOT LIKE '\_timescaledb%'
-                AND (c.relname IN ('audit_log', 'override_log') OR (c.relname IN ('audit_logs', 'events') AND n.nspname LIKE 'acct\_%'))
+                AND (c.relname IN ('audit_log', 'override_log') OR (c.relname IN ('audit_logs', 'events') AND (n.nspname LIKE 'acct\_%' OR n.nspname = ANY(@named))))
             GROUP BY 1, 2, c.oid ORDER BY 1, 2
             """;
         var sources = new List<(GovernanceSource, string?)>();
         await using var command = new NpgsqlCommand(Tables, connection);
+        command.Parameters.AddWithValue("named", named.ToArray());
         await using var reader = await command.ExecuteReaderAsync(cancellationToken);
         while (await reader.ReadAsync(cancellationToken))
         {

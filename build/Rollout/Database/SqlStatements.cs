@@ -99,11 +99,6 @@ internal static partial class SqlStatements
             throw new FormatException($"it says {word.ToUpperInvariant()}, which cannot be tried");
         }
 
-        if (OutsideWordIn(statement) is { } outside)
-        {
-            throw new FormatException($"it says {outside}, which no rolled back transaction takes back");
-        }
-
         if (word == "commit" && statement.Contains("prepared", StringComparison.OrdinalIgnoreCase))
         {
             throw new FormatException("it says COMMIT PREPARED, which no rolled back transaction takes back");

@@ -70,8 +70,9 @@ public sealed partial class AetherScripts(string platformDirectory, CommandRunne
     /// TimescaleDB it
     /// always fails, refreshing inside a transaction: <c>AetherDatabase</c> does the refresh that counts.
     /// </summary>
+    /// <param name="schema">Where the account's views are.</param>
     public Task<ScriptResult> RefreshAggregatesAsync(
-        string account, IReadOnlyList<string> aggregates, Secret dsn, CancellationToken cancellationToken)
+        string account, IReadOnlyList<string> aggregates, string schema, Secret dsn, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(aggregates);
         return RunAsync(
@@ -80,6 +81,7 @@ public sealed partial class AetherScripts(string platformDirectory, CommandRunne
             {
                 // The platform keeps the account's hyphen in the name, which no shell can export and a process can (contract, section 10).
                 [$"AETHER_{account.ToUpperInvariant()}_TIMESCALE_DSN"] = Plain(dsn),
+                [$"AETHER_{account.ToUpperInvariant()}_TIMESCALE_SCHEMA"] = schema,
                 ["TIMESCALE_DSN"] = Plain(dsn),
             },
             [dsn],

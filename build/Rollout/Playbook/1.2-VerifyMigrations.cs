@@ -1,4 +1,6 @@
 using Cake.Frosting;
+using Rollout.Cluster;
+using Rollout.Database;
 
 namespace Rollout.Playbook;
 
@@ -20,6 +22,7 @@ public sealed class VerifyMigrations : PlaybookStep
             throw new RolloutException($"The admin accounts' source '{source}' is not there.", "Platform.AdminSource names it; it is a path in the checkout.");
         }
 
+        await RequireSchemasOfLiveAsync(run, cancellationToken);
         var accounts = await run.Database.AdminAccountsAsync(cancellationToken);
         return new StepPlan(
             $"nothing in the schema; 2.4 would {await Migrations.DescribeAsync(run, cancellationToken)}",
@@ -37,6 +40,28 @@ public sealed class VerifyMigrations : PlaybookStep
         await MakeAccountsAsync(run, journal, cancellationToken);
         journal.Result["aggregates"] = await Aggregates.RefreshAsync(run, journal, cancellationToken);
     }
+
+    // A service may be told another schema; refreshing or auditing the derived one would look at tables that nobody writes to.
+    private static async Task RequireSchemasOfLiveAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var workloads = (await run.Cluster.ListAsync($"/apis/apps/v1/namespaces/{run.Live.Namespace}/deployments", cancellationToken)).Select(WorkloadEnvironment.From);
+        if (SchemasTold(workloads, run.Settings.List("Platform.Accounts")).Where(t => t.Schema != run.AccountSchemas.Of(t.Account)).ToList() is { Count: > 0 } others)
+        {
+            throw new RolloutException(
+                $"{string.Join("; ", others.Select(o => $"{o.Workload} keeps {o.Account} in schema {o.Schema}"))}. This rollout would look in {string.Join(" and ", others.Select(o => run.AccountSchemas.Of(o.Account)).Distinct())}.",
+                $"Set Platform.Schemas={string.Join(',', others.Select(o => $"{o.Account}={o.Schema}").Distinct())}",
+                ExitCode.BadSettings);
+        }
+    }
+
+    /// <summary>Which schema each workload is told for which account; a value that comes from elsewhere is not known here.</summary>
+    internal static IEnumerable<(string Workload, string Account, string Schema)> SchemasTold(IEnumerable<WorkloadEnvironment> workloads, IReadOnlyList<string> accounts) =>
+        from workload in workloads
+        from account in accounts
+        from name in new[] { account, account.Replace('-', '_') }.Distinct()
+        let schema = workload.Variables.GetValueOrDefault($"AETHER_{name.ToUpperInvariant()}_TIMESCALE_SCHEMA")
+        where !string.IsNullOrEmpty(schema)
+        select (workload.Workload, account, schema);
 
     // An account that is new with this release has no tables yet; those that are there are left alone.
     private static async Task MakeAccountsAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
@@ -62,7 +87,7 @@ public sealed class VerifyMigrations : PlaybookStep
     {
         var accounts = await run.Database.AdminAccountsAsync(cancellationToken);
         var schemas = await run.Database.AccountSchemasAsync(cancellationToken);
-        var missing = run.Settings.List("Platform.Accounts").Where(a => !schemas.Contains(Database.AetherDatabase.SchemaOf(a))).ToList();
+        var missing = run.Settings.List("Platform.Accounts").Where(a => !schemas.Contains(run.AccountSchemas.Of(a))).ToList();
         if (accounts is null or { Count: 0 } || missing.Count > 0)
         {
             throw new RolloutException(

@@ -117,7 +117,8 @@ public sealed class AuditGovernance : PlaybookStep
                 new ExpectedEvent($"{run.Named(run.Live)} entered safe mode (3.1)", ["safe_mode.enter", "safe_mode_engaged"], run.FenceReasonOf(run.Live)),
                 new ExpectedEvent($"{run.Named(run.Candidate)} left safe mode (3.4)", ["safe_mode.exit", "safe_mode_released"], LiftedReason(run)),
             ],
-            from);
+            from,
+            run.AccountSchemas);
         var sources = await run.Governance.ReadAsync(from - GovernanceAudit.Tolerance, to, audit.Add, cancellationToken);
         var unread = new List<string>();
         var names = new ServiceNames();

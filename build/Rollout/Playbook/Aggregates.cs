@@ -26,11 +26,11 @@ internal static class Aggregates
             0,
             accounts.Count,
             new ParallelOptions { MaxDegreeOfParallelism = HelpersAtOnce, CancellationToken = cancellationToken },
-            async (index, token) => helpers[index] = await run.Scripts.RefreshAggregatesAsync(accounts[index], aggregates, run.Surroundings.Database, token));
+            async (index, token) => helpers[index] = await run.Scripts.RefreshAggregatesAsync(accounts[index], aggregates, run.AccountSchemas.Of(accounts[index]), run.Surroundings.Database, token));
         foreach (var (account, helper) in accounts.Zip(helpers))
         {
             // The helper's exit code 0 proves nothing (platform contract, section 7.2); its log is kept, and the refresh below is what counts.
-            await journal.KeepAsync($"refresh-{Database.AetherDatabase.SchemaOf(account)}.log", helper.Record);
+            await journal.KeepAsync($"refresh-{run.AccountSchemas.Of(account)}.log", helper.Record);
         }
 
         if (accounts.Zip(helpers).Where(h => !h.Second.Succeeded).Select(h => h.First).ToList() is { Count: > 0 } failed)

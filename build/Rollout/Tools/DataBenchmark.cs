@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using Rollout.Commands;
 using Rollout.Database;
+using Rollout.Playbook;
 
 namespace Rollout.Tools;
 
@@ -79,22 +80,31 @@ internal sealed class DataBenchmark(RolloutContext context, Secret dsn)
 
     private async Task<DataFigure> GovernanceAsync(Secret own, int rows)
     {
+        // Half of them are decisions, and the other half their audit rows.
+        await PsqlAsync(
+            own,
+            "CREATE TABLE IF NOT EXISTS override_log (intent_id text, decision text, actor text, reason text, created_at timestamptz)",
+            "TRUNCATE override_log",
+            $"INSERT INTO override_log SELECT 'o' || a || '-' || n, 'approve', 'company', repeat('x', 100), now() FROM generate_series(1, {Accounts}) a, generate_series(1, {rows / 2 / Accounts}) n");
         await PsqlAsync(own, [.. Enumerable.Range(1, Accounts).SelectMany(n => (string[])
         [
             $"TRUNCATE acct_bench_{n}.audit_logs",
             $$"""
-            INSERT INTO acct_bench_{{n}}.audit_logs SELECT 'r' || n, jsonb_build_object('id', 'r' || n, 'actor', 'company', 'action', 'override.human_decision', 'target', 'o' || n,
+            INSERT INTO acct_bench_{{n}}.audit_logs SELECT 'r' || n, jsonb_build_object('id', 'r' || n, 'actor', 'company', 'action', 'override.human_decision', 'target', 'o{{n}}-' || n,
                 'created_at', now(), 'payload', jsonb_build_object('before', '{}'::jsonb, 'after', jsonb_build_object('reason', repeat('x', 100)))), now()
-            FROM generate_series(1, {{rows / Accounts}}) n
+            FROM generate_series(1, {{rows / 2 / Accounts}}) n
             """,
         ])]);
         var (seen, before, most) = (0L, GC.GetTotalMemory(forceFullCollection: true), 0L);
         var clock = Stopwatch.GetTimestamp();
+        var audit = new GovernanceAudit([], DateTimeOffset.UnixEpoch, AccountSchemas.Derived);
         await new GovernanceLog(own).ReadAsync(
             DateTimeOffset.UnixEpoch,
             DateTimeOffset.MaxValue,
-            _ =>
+            found =>
             {
+                audit.Add(found);
+
                 // What is alive counts, not what waits to be collected.
                 if (++seen % Math.Max(1, rows / 4) == 0)
                 {
@@ -102,13 +112,17 @@ internal sealed class DataBenchmark(RolloutContext context, Secret dsn)
                 }
             },
             context.Token);
+        var findings = audit.Findings();
         var seconds = Stopwatch.GetElapsedTime(clock).TotalSeconds;
-        if (seen < rows)
+        most = Math.Max(most, GC.GetTotalMemory(forceFullCollection: true));
+        if (seen < rows || GovernanceAudit.Missing(findings, trailRequired: true).Count > 0 || GovernanceAudit.Gaps(findings).Count > 0)
         {
-            throw new RolloutException($"{seen} of {rows} audit rows were told.");
+            throw new RolloutException($"{seen} of {rows} rows were told, and {MigrationForecast.Few([.. findings.Select(f => f.What)])} found.");
         }
 
-        var byHand = await PsqlAsync(own, [.. Enumerable.Range(1, Accounts).Select(n => $"SELECT * FROM acct_bench_{n}.audit_logs ORDER BY recorded_at")]);
+        GC.KeepAlive(audit);
+
+        var byHand = await PsqlAsync(own, [.. Enumerable.Range(1, Accounts).Select(n => $"SELECT * FROM acct_bench_{n}.audit_logs ORDER BY recorded_at"), "SELECT * FROM override_log ORDER BY created_at"]);
         return new DataFigure(string.Create(CultureInfo.InvariantCulture, $"governance, {rows:N0} rows"), seconds, byHand, Math.Max(0, most - before) / 1_000_000.0);
     }
 

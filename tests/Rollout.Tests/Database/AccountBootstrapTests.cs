@@ -51,7 +51,7 @@ public sealed class AccountBootstrapTests
     [Test]
     public async Task A_machine_without_psql_is_told_what_to_install()
     {
-        var failure = (await Assert.ThrowsAsync<RolloutException>(() => new AccountBootstrap(new Secret(_dsn), new CommandRunner(_ => { }), "no-such-psql").RunAsync(Original, "company", Patience, default)))!;
+        var failure = (await Assert.ThrowsAsync<RolloutException>(() => new AccountBootstrap(new Secret(_dsn), new CommandRunner(_ => { }), psql: "no-such-psql").RunAsync(Original, "company", Patience, default)))!;
         Assert.That(failure.Message + failure.Hint, Does.Contain("'no-such-psql' could not be started").And.Contain("Install it"));
     }
 

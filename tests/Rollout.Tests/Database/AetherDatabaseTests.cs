@@ -51,7 +51,7 @@ public sealed class AetherDatabaseTests
     [TestCase("director-1", "acct_director_1")]
     [TestCase(" Aether-Audit ", "acct_aether_audit")]
     [TestCase("o'hara; drop", "acct_oharadrop")]
-    public void An_account_s_schema_is_named_as_the_platform_names_it(string account, string schema) => Assert.That(AetherDatabase.SchemaOf(account), Is.EqualTo(schema));
+    public void An_account_s_schema_is_named_as_the_platform_names_it(string account, string schema) => Assert.That(AccountSchemas.Derived.Of(account), Is.EqualTo(schema));
 
     [Test]
     public async Task Account_schemas_are_the_acct_ones()

@@ -317,6 +317,16 @@ public sealed class DatabaseSchemaTests
     }
 
     [Test]
+    public async Task What_was_accepted_may_act_outside_its_transaction_and_what_cannot_run_in_one_is_told()
+    {
+        await ExecuteAsync(Before);
+        await _schema.ApplyAsync("SELECT setval('public.numbers', 7)", Patience, CancellationToken.None);
+        Assert.That(await ScalarAsync("SELECT last_value FROM public.numbers"), Is.EqualTo(7));
+        var told = (await Assert.ThrowsAsync<RolloutException>(() => _schema.ApplyAsync("CREATE TABLE t (i int); VACUUM", Patience, CancellationToken.None)))!;
+        Assert.That(told.Message, Does.Contain("it says VACUUM").And.Contain("Nothing was changed"));
+    }
+
+    [Test]
     public async Task A_catalogue_is_read_back_as_it_was_written()
     {
         await ExecuteAsync(Before);

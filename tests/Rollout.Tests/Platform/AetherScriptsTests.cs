@@ -67,9 +67,10 @@ public sealed class AetherScriptsTests
         Write("ops/refresh_continuous_aggregates.py", """
             import os, sys
             assert os.environ['AETHER_DIRECTOR-1_TIMESCALE_DSN'] == os.environ['TIMESCALE_DSN']
+            assert os.environ['AETHER_DIRECTOR-1_TIMESCALE_SCHEMA'] == 'trading_one'
             print('Unable to refresh continuous aggregate acct_director_1.events_hourly automatically', file=sys.stderr)
             """);
-        var result = await Scripts.RefreshAggregatesAsync("director-1", ["events_hourly"], new Secret(Dsn), CancellationToken.None);
+        var result = await Scripts.RefreshAggregatesAsync("director-1", ["events_hourly"], "trading_one", new Secret(Dsn), CancellationToken.None);
         Assert.That((result.ExitCode, result.Succeeded), Is.EqualTo((0, false)), result.Output);
         Assert.That(_echoed[^1], Does.EndWith("ops/refresh_continuous_aggregates.py director-1 events_hourly"));
     }

@@ -39,6 +39,18 @@ public sealed class VerifyMigrationsTests() : StepTests(nameof(VerifyMigrations)
     protected override async Task MisbehaveAsync()
     {
         await FailsAsync(ExitCode.Failed, "ops/nowhere.json' is not there", "--platform-admin-source=ops/nowhere.json");
+        await World.KubectlAsync("create", "deployment", "of-another-schema", "-n", "aether-blue", "--image=x", "--replicas=0");
+        await World.KubectlAsync("set", "env", "deployment/of-another-schema", "-n", "aether-blue", "AETHER_DIRECTOR_1_TIMESCALE_SCHEMA=trading_one");
+        try
+        {
+            var elsewhere = await FailsAsync(ExitCode.BadSettings, "of-another-schema keeps director-1 in schema trading_one. This rollout would look in acct_director_1");
+            Assert.That(elsewhere.Error, Does.Contain("Platform.Schemas=director-1=trading_one"));
+        }
+        finally
+        {
+            await World.KubectlAsync("delete", "deployment", "of-another-schema", "-n", "aether-blue");
+        }
+
         var file = Directory.EnumerateFiles(Path.Combine(World.Platform, "data", "alembic", "versions"), "0009*.sql").Single();
         var text = await File.ReadAllTextAsync(file);
         await File.WriteAllTextAsync(file, text + "\nALTER TABLE override_log DROP COLUMN reason;\n");

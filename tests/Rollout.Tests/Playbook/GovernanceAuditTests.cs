@@ -9,7 +9,7 @@ public sealed class GovernanceAuditTests
     private static readonly DateTimeOffset From = new(2026, 11, 23, 10, 0, 0, TimeSpan.Zero);
     private static readonly ExpectedEvent Froze = new("live froze", ["safe_mode.enter", "safe_mode_engaged"], "rollout v1 blue");
 
-    private readonly GovernanceAudit _audit = new([Froze], From);
+    private readonly GovernanceAudit _audit = new([Froze], From, AccountSchemas.Derived);
 
     [Test]
     public void An_event_that_is_everywhere_has_no_gap()
@@ -82,6 +82,37 @@ public sealed class GovernanceAuditTests
         Add(GovernancePlace.Overrides, "override.approve", "intent-1");
         Add(GovernancePlace.TrailB, "override.human_decision", "intent-1");
         Assert.That((Missing(trailRequired: true), Gaps()), Is.EqualTo(("", "")));
+    }
+
+    [Test]
+    public void What_is_alike_is_told_once_and_nothing_that_is_missing_is_lost_in_it()
+    {
+        Froze_everywhere();
+        for (var n = 0; n < 1000; n++)
+        {
+            Add(GovernancePlace.Overrides, "override.approve", $"intent-{n}");
+            if (n != 900)
+            {
+                Add(GovernancePlace.TrailB, "override.human_decision", $"intent-{n}");
+            }
+        }
+
+        Assert.That(_audit.Findings(), Has.Count.LessThan(100));
+        Assert.That(_audit.Findings().Select(f => f.What), Does.Contain("949 more override.approve"));
+        Assert.That(Missing(), Is.EqualTo("override.approve intent-900 at 10:00:00, noted in somewhere.table"));
+        Assert.That(_audit.Findings().Select(f => f.What), Does.Contain("949 more override.approve"), "looking twice finds the same");
+    }
+
+    [Test]
+    public void A_thousand_events_that_are_nowhere_are_all_missing()
+    {
+        Froze_everywhere();
+        for (var n = 0; n < 1000; n++)
+        {
+            Add(GovernancePlace.Overrides, "override.approve", $"intent-{n}");
+        }
+
+        Assert.That(Missing(), Does.EndWith("950 more override.approve"));
     }
 
     private void Froze_everywhere() => Add(GovernancePlace.TrailA, "safe_mode.enter", reason: Froze.Reason);
