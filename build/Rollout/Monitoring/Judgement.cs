@@ -191,6 +191,9 @@ public sealed record JudgeThresholds
     /// </summary>
     public double Significance { get; init; } = 1e-4;
 
+    /// <summary>The same for what is rare on both sides, as errors compared with live's: there a handful decides.</summary>
+    public double RareSignificance { get; init; } = 1e-5;
+
     /// <summary>The rank-biserial correlation from which a difference counts; 0.474 is what the literature on Cliff's delta calls large.</summary>
     public double Effect { get; init; } = 0.474;
 

@@ -5,8 +5,8 @@ namespace Rollout.Monitoring;
 /// <summary>
 /// Says whether the observed stack is steady: within the SLOs and no worse than live (playbook 3.3, 3.4). Pure: same samples, same
 /// judgement, whatever they were read from. A judgement is as bad as its worst metric, in the order failed, error, inconclusive, successful.
-/// A metric fails when it is beyond what is allowed <em>and</em> chance is no explanation: its intervals rank above live's (Mann–Whitney U,
-/// with a large effect), or its counts are too far from live's or from the limit (exact binomial). Both are asked of the whole watch and of
+/// A metric fails when it is beyond what is allowed <em>and</em> chance is no explanation: latencies and orders where their intervals rank worse than
+/// live's (Mann–Whitney U, with a large effect), everything where its counts are too far from live's or from the limit (exact binomial). Both are asked of the whole watch and of
 /// every window of <see cref="JudgeThresholds.Window"/> in it, so a spike is not diluted by the calm around it.
 /// </summary>
 public static class SteadinessJudge
@@ -277,7 +277,7 @@ public static class SteadinessJudge
             var ratio = seen.Requests > 0 ? seen.Ratio : double.NaN;
             var result = Metric("error ratio", seen, ratio, live, allowed, $"'{_service}' failed {seen.Errors:0} of {seen.Requests:0} requests ({ratio:P2})") with
             {
-                PValue = Smallest(ranks.Greater, chance),
+                PValue = chance,
                 Effect = ranks.Effect,
                 FirstBad = seen.Points.FirstOrDefault(i => i.Errors / i.Requests > allowed)?.At,
                 Raw = Raw(seen, i => $"{i.Errors:0}/{i.Requests:0}"),
@@ -299,7 +299,8 @@ public static class SteadinessJudge
                 };
             }
 
-            if (worse && (chance <= _slo.Significance || Shows(ranks)))
+            // Errors are rare: most intervals have none on either side, and ranks of ties mislead where counts do not. Ranks are told, counts decide.
+            if (worse && chance <= _slo.RareSignificance)
             {
                 return Worsen(result, Verdict.Failed, "ErrorRatio", $"{compared}, allowed {live + _slo.ErrorRatioMargin:P2}; {Words(result)}");
             }

@@ -36,12 +36,12 @@ public sealed record WatchPlan
 
     /// <summary>
     /// The fewest looks with which a Mann–Whitney test against so many intervals of live can reach the level of the judge, so that a verdict rests on a
-    /// test that could have failed; at least 12. Where live has fewer than four intervals ranks show nothing, and counts decide alone.
+    /// test that could have failed; at least 12. Where live has fewer than three intervals ranks show nothing, and counts decide alone.
     /// </summary>
     public static int ScrapesFor(int baselineIntervals)
     {
         var intervals = 11;
-        while (baselineIntervals >= 4 && Evidence.SmallestP(intervals, baselineIntervals) > 1e-3)
+        while (baselineIntervals >= 3 && Evidence.SmallestP(intervals, baselineIntervals) > 1e-3)
         {
             intervals++;
         }

@@ -5,7 +5,7 @@ namespace Rollout.Tests.Monitoring;
 
 /// <summary>
 /// Rollouts made of seeded noise, judged interval by interval as a watch is: what is healthy never fails, and what is sick is never missed. The
-/// traffic is that of 22 services, from one request a second to sixty, with errors of their own and latencies that wander.
+/// traffic is that of 16 services, from one request a minute to sixty a second, with errors of their own and latencies that wander.
 /// </summary>
 [Parallelizable(ParallelScope.All)]
 public sealed class JudgeSimulationTests
@@ -20,8 +20,8 @@ public sealed class JudgeSimulationTests
     private static readonly Profile[] Platform =
     [
         new("oms-service", 60, 0.040), new("policy-service", 50, 0.035), new("risk-service", 50, 0.035),
-        .. Enumerable.Range(0, 13).Select(i => new Profile($"service-{i:00}", 3 + (i * 3), 0.02 + (i * 0.006))),
-        .. Enumerable.Range(0, 6).Select(i => new Profile($"quiet-{i}", 0.02 * (i + 1), 0.03)),
+        .. Enumerable.Range(0, 9).Select(i => new Profile($"service-{i:00}", 3 + (i * 3), 0.02 + (i * 0.009))),
+        .. Enumerable.Range(0, 4).Select(i => new Profile($"quiet-{i}", 0.02 * (i + 1), 0.03)),
     ];
 
     private sealed record Profile(string Service, double Rate, double Median);
@@ -46,7 +46,7 @@ public sealed class JudgeSimulationTests
                 ("4 % errors for 30 s (service-08)", (s, i) => (s == "service-08" && i is >= 9 and < 15 ? 0.04 : 0, 1), 9),
                 ("2 % errors for 30 s (everywhere)", (_, i) => (i is >= 9 and < 15 ? 0.02 : 0, 1), 9),
                 ("p95 × 2 (oms)", (s, _) => (0, s == "oms-service" ? 2 : 1), 0),
-                ("p95 × 2 from the middle (service-09)", (s, i) => (0, s == "service-09" && i >= 12 ? 2 : 1), 12),
+                ("p95 × 2 from the middle (service-07)", (s, i) => (0, s == "service-07" && i >= 12 ? 2 : 1), 12),
                 ("p95 grows by 8 % each interval (risk)", (s, i) => (0, s == "risk-service" ? Math.Pow(1.08, i) : 1), 0),
             })
             {
@@ -94,11 +94,11 @@ public sealed class JudgeSimulationTests
     [Test]
     public void Half_the_services_missing_is_no_success_and_the_other_half_still_fails()
     {
-        var (baseline, observed) = Pair(6, (s, i) => (s == "service-12" && i > 5 ? 0.1 : 0, 1));
+        var (baseline, observed) = Pair(6, (s, i) => (s == "service-06" && i > 5 ? 0.1 : 0, 1));
         var half = observed with { Services = observed.Services.Where((_, i) => i % 2 == 1).ToDictionary() };
-        Assert.That(half.Services.Keys, Does.Contain("service-12"));
+        Assert.That(half.Services.Keys, Does.Contain("service-06"));
         Assert.That(SteadinessJudge.Judge(baseline, half, new JudgeThresholds()).Verdict, Is.EqualTo(Verdict.Failed));
-        var healthy = half with { Services = half.Services.Where(s => s.Key != "service-12").ToDictionary() };
+        var healthy = half with { Services = half.Services.Where(s => s.Key != "service-06").ToDictionary() };
         Assert.That(SteadinessJudge.Judge(baseline, healthy, new JudgeThresholds()).Verdict, Is.EqualTo(Verdict.Inconclusive));
     }
 
@@ -130,7 +130,7 @@ public sealed class JudgeSimulationTests
         var silent = WithOrders(observed, 0);
         Assert.Multiple(() =>
         {
-            Assert.That(SteadinessJudge.Judge(baseline, silent, new JudgeThresholds()).Verdict, Is.EqualTo(Verdict.Successful), "the freeze silences orders");
+            Assert.That(SteadinessJudge.Judge(baseline, silent, new JudgeThresholds()).Metrics.Select(m => m.Metric), Has.None.EqualTo("orders"), "the freeze silences orders");
             Assert.That(SteadinessJudge.Judge(baseline, silent, new JudgeThresholds().WhileTrading()).Reason, Is.EqualTo("OrdersFell"));
             Assert.That(SteadinessJudge.Judge(baseline, WithOrders(observed, 4), new JudgeThresholds().WhileTrading()).Verdict, Is.EqualTo(Verdict.Successful));
         });

@@ -128,13 +128,13 @@ public sealed class TrafficWatchTests
     }
 
     [TestCase(20, ExpectedResult = 12)]
-    [TestCase(5, ExpectedResult = 13)]
-    [TestCase(4, ExpectedResult = 16)]
+    [TestCase(4, ExpectedResult = 12)]
+    [TestCase(3, ExpectedResult = 18)]
     [TestCase(2, ExpectedResult = 12)]
     public int Lasts_until_its_test_could_fail(int baseline)
     {
         var scrapes = WatchPlan.ScrapesFor(baseline);
-        Assert.That(baseline < 4 || Evidence.SmallestP(scrapes - 1, baseline) <= 1e-3);
+        Assert.That(baseline < 3 || Evidence.SmallestP(scrapes - 1, baseline) <= 1e-3);
         return scrapes;
     }
 
