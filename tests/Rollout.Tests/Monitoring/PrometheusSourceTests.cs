@@ -24,7 +24,7 @@ public sealed class PrometheusSourceTests
                 new
                 {
                     metric = new Dictionary<string, string> { ["__name__"] = "http_request_duration_seconds_count", ["pod"] = "a", ["app"] = "svc", ["namespace"] = "aether-green", ["status_code"] = "200" },
-                    values = values.Select((v, i) => new object[] { 1795694400 + i, v }).ToArray(),
+                    values = values.Select((v, i) => new object[] { 1795435200 + i, v }).ToArray(),
                 },
             },
         },
@@ -57,7 +57,7 @@ public sealed class PrometheusSourceTests
     public async Task Values_that_are_no_numbers_are_inconclusive(string value)
     {
         var (judgement, _) = await WatchAsync(seen => new Reply(
-            200, seen.Path.EndsWith("targets", StringComparison.Ordinal) ? Targets : seen.Path.EndsWith("query", StringComparison.Ordinal) ? Up : Range(value)));
+            200, seen.Path.EndsWith("targets", StringComparison.Ordinal) ? Targets : seen.Path.EndsWith("query", StringComparison.Ordinal) ? Up : Range([.. Enumerable.Repeat(value, 60)])));
         Assert.That((judgement.Verdict, judgement.Reason), Is.EqualTo((Verdict.Inconclusive, "BrokenMetrics")), judgement.Message);
     }
 
@@ -76,7 +76,7 @@ public sealed class PrometheusSourceTests
         var (_, samples) = await WatchAsync(seen => new Reply(
             200,
             seen.Path.EndsWith("targets", StringComparison.Ordinal) ? Targets
-            : seen.Path.EndsWith("query", StringComparison.Ordinal) ? Up.Replace("\"1\"", "\"0\"", StringComparison.Ordinal) : Range("5")));
+            : seen.Path.EndsWith("query", StringComparison.Ordinal) ? Up.Replace("\"1\"", "\"0\"", StringComparison.Ordinal) : Range([.. Enumerable.Repeat("5", 60)])));
         Assert.That(samples.Gaps["svc"], Has.Some.Contains("up = 0"));
     }
 
@@ -153,10 +153,20 @@ public sealed class RealPrometheusTests
 
         async Task LookAsync()
         {
-            foreach (var reading in await source.ReadAsync(cancellationToken))
-            {
-                server.Add(reading.At, reading.Pods);
-            }
+            // A reading of this page is one of a moment after the server had it.
+            var since = TimeProvider.System.GetUtcNow();
+            await UntilAsync(
+                async () =>
+                {
+                    var readings = await source.ReadAsync(cancellationToken);
+                    foreach (var reading in readings)
+                    {
+                        server.Add(reading.At, reading.Pods);
+                    }
+
+                    return readings.Any(r => r.At >= since);
+                },
+                cancellationToken);
 
             own.Add(TimeProvider.System.GetUtcNow(), [new PodScrape("a", "svc", "1", ScrapeOutcome.Read, "", page)]);
         }
