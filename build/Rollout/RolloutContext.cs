@@ -32,6 +32,9 @@ public sealed record RolloutRequest(IReadOnlyList<string> Targets)
     /// <summary>Why the lock is taken from a holder that is not known to be dead; null where it is not.</summary>
     public string? BreakLock { get; init; }
 
+    /// <summary>The evidence that <c>Judge</c> judges; null where none was named.</summary>
+    public string? EvidencePath { get; init; }
+
     /// <summary>Whether the target runs without its dependencies.</summary>
     public bool Exclusive { get; init; }
 
@@ -53,6 +56,7 @@ public sealed record RolloutRequest(IReadOnlyList<string> Targets)
         Again = arguments.Options.ContainsKey("again"),
         AcceptPointOfNoReturn = arguments.Options.ContainsKey("accept-point-of-no-return"),
         BreakLock = arguments.Options.GetValueOrDefault("break-lock"),
+        EvidencePath = arguments.Options.GetValueOrDefault("from"),
         Torture = Tools.TortureRequest.From(arguments.Options),
         Exclusive = arguments.Modes.Contains("exclusive"),
     };

@@ -23,6 +23,7 @@ public sealed class RolloutRun : IAsyncDisposable
     private readonly RolloutContext _context;
     private readonly IReadOnlyList<string> _layers;
     private readonly List<ServiceTunnels> _tunnels = [];
+    private HttpClient? _prometheus;
     private readonly string _kubectl;
     private readonly int _journalled;
     private readonly RolloutLock? _lock;
@@ -378,8 +379,41 @@ public sealed class RolloutRun : IAsyncDisposable
                 s["metadata"]!["name"]!.GetValue<string>(),
                 s["spec"]!["ports"]![0]!["port"]!.GetValue<int>().ToString(System.Globalization.CultureInfo.InvariantCulture)))];
 
-    /// <summary>Watches a slot's traffic.</summary>
-    public TrafficWatch WatchOf(SlotPlace slot) => new(Cluster.Http, slot.Namespace, Time, Console.Progress);
+    /// <summary>
+    /// Watches a slot's traffic: through the Prometheus server of the settings where it scrapes the slot, else by our own scraping. A server
+    /// that gives no clean answer is watched through nevertheless: what it lacks is then in the verdict, not passed over.
+    /// </summary>
+    /// <param name="progress">Told every two seconds how the watch goes.</param>
+    public async Task<TrafficWatch> WatchOfAsync(SlotPlace slot, IProgress<string> progress, CancellationToken cancellationToken)
+    {
+        var role = slot == Live ? "live" : "candidate";
+        IMetricsSource source = new ScrapeSource(new PodMetrics(Cluster.Http, slot.Namespace, Time), Time);
+        if (Settings["Monitoring.Prometheus"] is { } address)
+        {
+            var apps = (await Cluster.ListAsync($"/api/v1/namespaces/{slot.Namespace}/pods", cancellationToken)).ToDictionary(
+                p => p["metadata"]!["name"]!.GetValue<string>(), p => p["metadata"]!["labels"]?["app"]?.GetValue<string>());
+            _prometheus ??= new HttpClient { BaseAddress = new Uri(address.TrimEnd('/') + "/"), Timeout = Timeout.InfiniteTimeSpan };
+            var server = new PrometheusSource(_prometheus, slot.Namespace, Settings.Duration("Monitoring.Interval"), Time, apps.GetValueOrDefault);
+            try
+            {
+                if (await server.ScrapesAsync(cancellationToken))
+                {
+                    source = server;
+                }
+                else
+                {
+                    Console.Note($"Prometheus scrapes no pod of {Named(slot)}: its pods are read directly");
+                }
+            }
+            catch (RolloutException exception)
+            {
+                Console.Warning($"{exception.Message}; it is asked again during the watch");
+                source = server;
+            }
+        }
+
+        return new TrafficWatch(source, slot.Name, role, Time, progress);
+    }
 
     /// <summary>The store of the platform's traces; null where none is set, which means that nobody can tell whether there are any.</summary>
     public TraceStore? OpenTraces() => Surroundings.TracesApi is { } api
@@ -487,6 +521,7 @@ public sealed class RolloutRun : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        _prometheus?.Dispose();
         Zone.Dispose();
         Registry.Dispose();
         Ci.Dispose();

@@ -135,6 +135,8 @@ public sealed class RolloutSettings
         Time("Monitoring.OrdersTimeout", "how long orders may take to flow again, seconds", "60"),
         Number("Monitoring.ErrorPercent", "how many percent more requests than live's may fail", "1", 0, 100),
         Number("Monitoring.LatencyPercent", "how many percent slower than live p95 may be", "50", 0, 10000),
+        new("Monitoring.Prometheus", "a Prometheus server that scrapes the slots with the labels namespace and pod; where not set, or where it does not scrape a slot, the pods are read directly", null, "an http or https address without credentials in it", IsUri),
+        Time("Monitoring.AfterTrading", "how long the candidate is watched once more when it trades, seconds", "30"),
         Text("Github.Repository", "OWNER/NAME of the platform", null, requiredOutside: true),
         new("Github.Api", "GitHub's API", "https://api.github.com/", "an http or https address without credentials in it", IsUri),
         Text("Github.Workflow", "the workflow that must be green for the release's commit", "ci.yaml"),
@@ -177,7 +179,7 @@ public sealed class RolloutSettings
     ];
 
     private static readonly string[] EngineSections = ["Paths.", "Nuget.", "Settings."];
-    private static readonly string[] Switches = ["json", "verify", "fault", "again", "break-lock", "accept-point-of-no-return", .. Tools.TortureRequest.Options];
+    private static readonly string[] Switches = ["json", "verify", "fault", "again", "break-lock", "accept-point-of-no-return", "from", .. Tools.TortureRequest.Options];
 
     private readonly Dictionary<string, SettingValue> _values;
 
@@ -205,6 +207,13 @@ public sealed class RolloutSettings
     public string? this[string key] => _values[key].Value;
 
     public TimeSpan Duration(string key) => TimeSpan.FromSeconds(double.Parse(this[key]!, CultureInfo.InvariantCulture));
+
+    /// <summary>What the judge allows.</summary>
+    public Monitoring.JudgeThresholds JudgeThresholds => new()
+    {
+        ErrorRatioMargin = WholeNumber("Monitoring.ErrorPercent") / 100.0,
+        LatencyFactor = 1 + (WholeNumber("Monitoring.LatencyPercent") / 100.0),
+    };
 
     public int WholeNumber(string key) => int.Parse(this[key]!, CultureInfo.InvariantCulture);
 

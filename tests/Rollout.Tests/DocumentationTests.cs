@@ -9,7 +9,7 @@ public sealed partial class DocumentationTests
 {
     private static readonly string[] Foreign = ["bin", "obj", "artifacts", "TestResults", "node_modules"];
     private static readonly string[] OtherOptions =
-        ["target", "json", "verify", "fault", "again", "break-lock", "accept-point-of-no-return", "every", "point", "seed", "rounds", "tree", "description", "dryrun", "exclusive", "verbosity", "version", "info", "help"];
+        ["target", "json", "verify", "fault", "again", "break-lock", "accept-point-of-no-return", "from", "every", "point", "seed", "rounds", "tree", "description", "dryrun", "exclusive", "verbosity", "version", "info", "help"];
 
     private static readonly (string Path, string Text)[] Pages =
         [.. Markdown(new DirectoryInfo(Repository.Root)).Select(f => (Path.GetRelativePath(Repository.Root, f), File.ReadAllText(f)))];

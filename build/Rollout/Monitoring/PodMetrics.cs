@@ -24,8 +24,12 @@ public sealed record PodScrape(string Pod, string App, string Incarnation, Scrap
 {
     private IReadOnlyList<MetricSample>? _samples;
 
-    /// <summary>The page's samples, parsed once.</summary>
-    public IReadOnlyList<MetricSample> Samples => _samples ??= PrometheusText.Parse(Text);
+    /// <summary>The page's samples, parsed once; or what a server kept of them.</summary>
+    public IReadOnlyList<MetricSample> Samples
+    {
+        get => _samples ??= PrometheusText.Parse(Text);
+        init => _samples = value;
+    }
 }
 
 /// <summary>

@@ -5,8 +5,14 @@ namespace Rollout.Monitoring;
 /// begins again adds what it shows), and a series that first appears on a pod that was read before began at zero: the first error of a
 /// service is a series of its own.
 /// </summary>
-public sealed partial class WatchSeries
+public sealed class WatchSeries
 {
+    // What is kept of the same trouble again and again.
+    private const int MostGaps = 200;
+
+    private const string RequestsMetric = "http_request_duration_seconds";
+    private const string OrdersMetric = "trades_submitted_total";
+
     private static readonly string[] CounterSuffixes = ["_total", "_count", "_bucket", "_sum"];
 
     private readonly Dictionary<string, Pod> _pods = new(StringComparer.Ordinal);
@@ -26,6 +32,9 @@ public sealed partial class WatchSeries
     /// <summary>Why the watch ended before it had seen what it waited for; null where it did not.</summary>
     public string? Incomplete { get; set; }
 
+    /// <summary>Why the scaling controller is known to stand still; null where it is not.</summary>
+    public string? Stalled { get; set; }
+
     /// <summary>Values that no counter can have (NaN, infinite, negative), each named once.</summary>
     public IReadOnlyCollection<string> Oddities => _oddities;
 
@@ -37,6 +46,7 @@ public sealed partial class WatchSeries
     public void Add(DateTimeOffset at, IReadOnlyList<PodScrape> scrapes)
     {
         ArgumentNullException.ThrowIfNull(scrapes);
+        var intervals = new Dictionary<string, Interval>(StringComparer.Ordinal);
         foreach (var scrape in scrapes)
         {
             if (!_services.TryGetValue(scrape.App, out var service))
@@ -49,7 +59,20 @@ public sealed partial class WatchSeries
                 service.Gaps.Add($"{scrape.Pod}: {scrape.Detail}");
             }
 
-            Absorb(service, scrape);
+            if (!intervals.TryGetValue(scrape.App, out var interval))
+            {
+                intervals[scrape.App] = interval = new Interval();
+            }
+
+            Absorb(service, scrape, interval);
+        }
+
+        if (Scrapes > 0)
+        {
+            foreach (var (name, service) in _services)
+            {
+                service.Intervals.Add(intervals.GetValueOrDefault(name, Interval.Nothing).ToSample(at));
+            }
         }
 
         From ??= at;
@@ -62,6 +85,30 @@ public sealed partial class WatchSeries
     {
         Failures++;
         _oddities.Add(reason);
+    }
+
+    /// <summary>The watch as per-interval numbers: what the judge sees and what is kept.</summary>
+    public WatchSamples Samples(string slot = "", string role = "", string source = "scrape", TimeSpan interval = default)
+    {
+        // Workloads that have no metrics page at all say nothing about anything.
+        var known = _services.Where(s => s.Value.Reads > 0 || s.Value.Gaps.Count > 0).OrderBy(s => s.Key, StringComparer.Ordinal).ToList();
+        return new WatchSamples
+        {
+            Slot = slot,
+            Role = role,
+            Source = source,
+            From = From,
+            To = To,
+            // What lay between two readings in truth: a reading takes time, and a server has a pace of its own.
+            IntervalSeconds = Scrapes > 1 && To > From ? Math.Round((To.Value - From.Value).TotalSeconds / (Scrapes - 1), 3) : interval.TotalSeconds,
+            Readings = Scrapes,
+            Services = known.ToDictionary(s => s.Key, s => (IReadOnlyList<IntervalSample>)[.. s.Value.Intervals]),
+            Gaps = known.Where(s => s.Value.Gaps.Count > 0).ToDictionary(s => s.Key, s => (IReadOnlyList<string>)[.. s.Value.Gaps.TakeLast(MostGaps)]),
+            Reads = known.ToDictionary(s => s.Key, s => s.Value.Reads),
+            Problems = [.. _oddities.Take(MostGaps)],
+            Incomplete = Incomplete,
+            Stalled = Stalled,
+        };
     }
 
     /// <summary>By how much the metric grew in the workload, all matching series together.</summary>
@@ -103,7 +150,7 @@ public sealed partial class WatchSeries
     /// <summary>Each time a pod of the workload was running and could not be read.</summary>
     public IReadOnlyList<string> Gaps(string service) => _services.TryGetValue(service, out var found) ? found.Gaps : [];
 
-    private static bool TryBound(string text, out double bound)
+    internal static bool TryBound(string text, out double bound)
     {
         if (text is "+Inf" or "Inf")
         {
@@ -114,7 +161,7 @@ public sealed partial class WatchSeries
         return double.TryParse(text, System.Globalization.CultureInfo.InvariantCulture, out bound);
     }
 
-    private void Absorb(Service service, PodScrape scrape)
+    private void Absorb(Service service, PodScrape scrape, Interval interval)
     {
         var known = _pods.TryGetValue(scrape.Pod, out var pod);
         if (pod is null)
@@ -146,9 +193,11 @@ public sealed partial class WatchSeries
             }
 
             var growth = service.GrowthOf(scrape.Pod);
+            interval.Known = true;
             foreach (var (key, sample) in current)
             {
                 var before = previous.GetValueOrDefault(key);
+                interval.Count(sample, sample.Value - before);
                 if (growth.TryGetValue(key, out var sum))
                 {
                     sum.Amount += sample.Value - before;
@@ -205,6 +254,8 @@ public sealed partial class WatchSeries
 
         public List<string> Gaps { get; } = [];
 
+        public List<IntervalSample> Intervals { get; } = [];
+
         public Dictionary<string, Dictionary<string, Growth>> Growth { get; } = new(StringComparer.Ordinal);
 
         public Dictionary<string, Growth> GrowthOf(string pod)
@@ -215,6 +266,68 @@ public sealed partial class WatchSeries
             }
 
             return growth;
+        }
+    }
+
+    /// <summary>One service between two looks.</summary>
+    private sealed class Interval
+    {
+        public static readonly Interval Nothing = new();
+
+        private readonly SortedDictionary<double, double> _below = [];
+        private double _requests;
+        private double _errors;
+        private double? _orders;
+
+        /// <summary>Whether a pod was read that has a history to compare with.</summary>
+        public bool Known { get; set; }
+
+        public void Count(MetricSample sample, double growth)
+        {
+            switch (sample.Name)
+            {
+                case RequestsMetric + "_count":
+                    _requests += growth;
+                    _errors += sample.Label("status_code").StartsWith('5') ? growth : 0;
+                    break;
+                case RequestsMetric + "_bucket" when TryBound(sample.Label("le"), out var bound):
+                    _below[bound] = _below.GetValueOrDefault(bound) + growth;
+                    break;
+                case OrdersMetric:
+                    _orders = (_orders ?? 0) + growth;
+                    break;
+            }
+        }
+
+        public IntervalSample ToSample(DateTimeOffset at)
+        {
+            if (!Known)
+            {
+                return new IntervalSample(at, null, null);
+            }
+
+            var buckets = new Dictionary<string, double>();
+            var below = 0.0;
+            double? lower = null;
+            foreach (var (bound, count) in _below)
+            {
+                if (count > below)
+                {
+                    // Where a bucket begins is where the one below it ends, be that one empty or not.
+                    if (lower is { } begin)
+                    {
+                        buckets.TryAdd(WatchSamples.Bound(begin), 0);
+                    }
+
+                    buckets[WatchSamples.Bound(bound)] = count - below;
+                    below = count;
+                }
+
+                lower = bound;
+            }
+
+            var usable = _below.Count > 0 && double.IsPositiveInfinity(_below.Keys.Last());
+            return IntervalSample.From(at, _requests, _errors, _orders, usable ? buckets : null);
         }
     }
 
@@ -229,6 +342,48 @@ public sealed partial class WatchSeries
 /// <summary>A histogram's growth: cumulative counts by upper bound, ascending.</summary>
 public sealed record HistogramIncrease(IReadOnlyList<(double Bound, double Count)> Buckets)
 {
+    /// <summary>From counts of single buckets, as an interval has them, added up.</summary>
+    internal static HistogramIncrease Of(IEnumerable<IReadOnlyDictionary<string, double>> parts)
+    {
+        var bounds = new SortedDictionary<double, double>();
+        foreach (var (key, count) in parts.SelectMany(p => p))
+        {
+            if (WatchSeries.TryBound(key, out var bound))
+            {
+                bounds[bound] = bounds.GetValueOrDefault(bound) + count;
+            }
+        }
+
+        // A bucket that nothing fell into is not kept: that of the highest bound may be missing.
+        var below = 0.0;
+        List<(double, double)> cumulative = [.. bounds.Select(b => (b.Key, below += b.Value))];
+        if (cumulative.Count > 0 && !double.IsPositiveInfinity(cumulative[^1].Item1))
+        {
+            cumulative.Add((double.PositiveInfinity, below));
+        }
+
+        return new HistogramIncrease(cumulative);
+    }
+
+    /// <summary>How many observations were surely above the bound: those above the next bucket bound that is not below it.</summary>
+    public double SurelySlower(double than)
+    {
+        if (double.IsNaN(Count))
+        {
+            return double.NaN;
+        }
+
+        for (var i = 0; i < Buckets.Count; i++)
+        {
+            if (Buckets[i].Bound >= than)
+            {
+                return Count - Highest(i);
+            }
+        }
+
+        return 0;
+    }
+
     /// <summary>How many observations there were; NaN where the histogram has no <c>+Inf</c> bucket, without which nothing is
     /// known.</summary>
     public double Count => Buckets.Count > 0 && double.IsPositiveInfinity(Buckets[^1].Bound) ? Highest(Buckets.Count - 1) : double.NaN;

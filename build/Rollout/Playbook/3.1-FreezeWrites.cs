@@ -2,7 +2,6 @@ using System.Text.Json.Nodes;
 using Cake.Frosting;
 using Rollout.Environments;
 using Rollout.Journal;
-using Rollout.Monitoring;
 using Rollout.Platform;
 
 namespace Rollout.Playbook;
@@ -40,21 +39,8 @@ public sealed class FreezeWrites : PlaybookStep
         // Live's size before anything else: the upgrade that brings the hosts gives it to the candidate.
         await journal.PartAsync(Replicas.Part, async data => data[Replicas.Part] = await Replicas.ReadAsync(run, run.Live, cancellationToken));
         await journal.PartAsync(Replicas.CandidatePart, _ => PrepareCandidateAsync(run, journal, cancellationToken));
-        await journal.PartAsync("baseline", async data =>
-        {
-            var interval = run.Settings.Duration("Monitoring.Interval");
-            var watch = await run.WatchOf(run.Live).WatchAsync(
-                new WatchPlan
-                {
-                    Interval = interval,
-                    Evaluations = 0,
-                    MinimumScrapes = (int)Math.Ceiling(run.Settings.Duration("Monitoring.Baseline") / interval) + 1,
-                    Timeout = run.Settings.Duration("Monitoring.Timeout"),
-                },
-                cancellationToken);
-            data["series"] = watch.Series.ToText();
-            run.Console.Note($"baseline of {run.Named(run.Live)}: {watch.Summary}");
-        });
+        await journal.PartAsync(Watches.BaselinePart, data => Watches.MeasureAsync(run, data, cancellationToken));
+        await Watches.KeepBaselineAsync(run, journal);
         if (run.Progress.FrozenSince is null)
         {
             await LookAgainAsync(run, journal, cancellationToken);

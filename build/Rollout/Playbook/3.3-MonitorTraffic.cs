@@ -1,4 +1,3 @@
-using System.Text.Json.Nodes;
 using Cake.Frosting;
 using Rollout.Monitoring;
 
@@ -19,35 +18,26 @@ public sealed class MonitorTraffic : PlaybookStep
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
         var remaining = await run.RemainingTrafficOf(run.Live).BeginAsync(cancellationToken);
-        var watch = await run.WatchOf(run.Candidate).WatchAsync(
-            new WatchPlan
-            {
-                Interval = run.Settings.Duration("Monitoring.Interval"),
-                Evaluations = run.Settings.WholeNumber("Monitoring.Cycles"),
-                Timeout = run.Settings.Duration("Monitoring.Timeout"),
-            },
-            cancellationToken);
-        await journal.KeepAsync("observed.series", watch.Series.ToText());
-        run.Console.Note($"{run.Named(run.Candidate)}: {watch.Summary}");
-        var left = await remaining(cancellationToken);
-        journal.Result["remainingPerSecond"] = left.Problem is null ? Math.Round(left.Total, 2) : null;
-        run.Console.Note($"clients still ask {run.Named(run.Live)}: {left}");
-        var baseline = run.Journal.Last(nameof(FreezeWrites), Journal.JournalEvent.Done, "baseline")?.Data?["series"]?.GetValue<string>()
-            ?? throw new RolloutException("The baseline of live is not in the journal.", "It is measured by 3.1.", ExitCode.Held);
-        var judgement = SteadinessJudge.Judge(WatchSeries.FromText(baseline), watch.Series, new JudgeThresholds
+        try
         {
-            ErrorRatioMargin = run.Settings.WholeNumber("Monitoring.ErrorPercent") / 100.0,
-            LatencyFactor = 1 + (run.Settings.WholeNumber("Monitoring.LatencyPercent") / 100.0),
-        });
-        journal.Result["verdict"] = judgement.Verdict.ToString();
-        journal.Result["reason"] = judgement.Reason;
-        await journal.KeepAsync("judgement.txt", judgement.Message);
-        run.Console.Note($"{judgement.Verdict}: {judgement.Message}");
-        if (judgement.Verdict != Verdict.Successful)
+            await Watches.RequireSteadyAsync(
+                run,
+                journal,
+                new WatchPlan
+                {
+                    Interval = run.Settings.Duration("Monitoring.Interval"),
+                    MinimumScrapes = Watches.ScrapesAgainst(Watches.Baseline(run)),
+                    Evaluations = run.Settings.WholeNumber("Monitoring.Cycles"),
+                    Timeout = run.Settings.Duration("Monitoring.Timeout"),
+                },
+                run.Settings.JudgeThresholds,
+                cancellationToken);
+        }
+        finally
         {
-            throw new RolloutException(
-                $"The watch of {run.Named(run.Candidate)} ended {judgement.Verdict} ({judgement.Reason}): {judgement.Message}",
-                judgement.Verdict == Verdict.Inconclusive ? "There was not enough evidence either way; that is no success." : null);
+            var left = await remaining(cancellationToken);
+            journal.Result["remainingPerSecond"] = left.Problem is null ? Math.Round(left.Total, 2) : null;
+            run.Console.Note($"clients still ask {run.Named(run.Live)}: {left}");
         }
     }
 

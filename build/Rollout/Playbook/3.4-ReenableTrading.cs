@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Cake.Frosting;
 using Rollout.Cluster;
+using Rollout.Monitoring;
 
 namespace Rollout.Playbook;
 
@@ -8,7 +9,7 @@ namespace Rollout.Playbook;
 /// "Disable safe mode on the green stack once metrics remain steady."
 /// <para>Changes: after live's fence is proven once more, the candidate gets the exchange keys, pods that were
 /// restarted for them get live's state files again where there are any, and its fences are lifted. Done when: orders are seen
-/// to leave the candidate, and none leaves live. Undone by: 5.1.</para>
+/// to leave the candidate at live's pace, and none leaves live. Undone by: 5.1.</para>
 /// </summary>
 [TaskDescription("3.4 Re-enable trading: live's fence is proven once more, then the candidate gets keys and trades")]
 [IsDependentOn(typeof(MonitorTraffic))]
@@ -19,7 +20,8 @@ public sealed class ReenableTrading : PlaybookStep
         await Fences.RequireAsync(run, run.Live, run.LiveStack, null, cancellationToken);
         return new StepPlan(
             $"give {run.Named(run.Candidate)} the exchange keys of {run.Settings["Platform.Accounts"]} and restart their readers",
-            $"lift simulation mode and safe mode of {run.Named(run.Candidate)}");
+            $"lift simulation mode and safe mode of {run.Named(run.Candidate)}",
+            $"watch {run.Named(run.Candidate)} for {run.Settings["Monitoring.AfterTrading"]} s more, its orders against live's too");
     }
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
@@ -41,6 +43,25 @@ public sealed class ReenableTrading : PlaybookStep
         var window = run.Time.GetUtcNow() - frozen;
         journal.Result["freezeMs"] = (long)window.TotalMilliseconds;
         run.Console.Note($"orders flow from {run.Named(run.Candidate)}; the freeze lasted at most {window.TotalMilliseconds:0} ms");
+        await WatchTradingAsync(run, journal, cancellationToken);
+    }
+
+    // What the freeze silenced could not be judged before: orders, and what they do to everything else.
+    private static Task WatchTradingAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
+        var interval = run.Settings.Duration("Monitoring.Interval");
+        return Watches.RequireSteadyAsync(
+            run,
+            journal,
+            new WatchPlan
+            {
+                Interval = interval,
+                MinimumScrapes = (int)Math.Ceiling(run.Settings.Duration("Monitoring.AfterTrading") / interval) + 1,
+                Evaluations = 0,
+                Timeout = run.Settings.Duration("Monitoring.Timeout"),
+            },
+            run.Settings.JudgeThresholds.WhileTrading(),
+            cancellationToken);
     }
 
     protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken) =>

@@ -26,6 +26,7 @@ internal static class Help
         console.Line("  --accept-point-of-no-return go on although the migrations were not additive, so that no rollback leads back");
         console.Line("  --every=N, --point=POINT    Torture: each Nth point of the kill matrix; these points alone, comma separated");
         console.Line("  --seed=N, --rounds=M        Torture: SIGKILL at moments drawn from a seed, until M rounds are over or Ctrl-C");
+        console.Line("  --from=PATH                 Judge: the evidence of a watch, a folder or a file");
         console.Line("  --tree, --description, --dryrun, --exclusive, --verbosity=LEVEL, --version, --info   as in every Cake build");
         foreach (var setting in RolloutSettings.All.Where(s => !s.IsSecret))
         {

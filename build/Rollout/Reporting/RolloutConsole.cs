@@ -6,7 +6,7 @@ namespace Rollout.Reporting;
 /// What a person or a CI log sees: a header, a line per step, command lines as typed, progress, and a closing table. Plain lines without
 /// ANSI where the output is no terminal or <c>NO_COLOR</c> is set; groups and a step summary on GitHub Actions.
 /// </summary>
-public sealed class RolloutConsole
+public sealed partial class RolloutConsole
 {
     private readonly IAnsiConsole _out;
     private readonly IAnsiConsole _error;

@@ -27,7 +27,17 @@ public sealed class SteadinessJudgeTests
             With(new Load("fees-service", 1000, 6)));
         yield return Case("five in a hundred fail", Verdict.Failed, "ErrorRatio", Calm, With(new Load("fees-service", 200, 10)));
         yield return Case(
-            "within the absolute limit, but live has none", Verdict.Failed, "ErrorRatio", Calm, With(new Load("fees-service", 1000, 8)));
+            "within the absolute limit, but live has none, and many were seen",
+            Verdict.Failed,
+            "ErrorRatio",
+            With(new Load("fees-service", 3000)),
+            With(new Load("fees-service", 3000, 24)));
+        yield return Case(
+            "within the absolute limit, and live was seen too briefly to have any",
+            Verdict.Inconclusive,
+            "MayBeChance",
+            Calm,
+            With(new Load("fees-service", 1000, 8)));
         yield return Case(
             "both fail alike",
             Verdict.Inconclusive,
@@ -88,7 +98,7 @@ public sealed class SteadinessJudgeTests
     public void Judges(Verdict verdict, string reason, Load[]? baseline, Load[] observed)
     {
         var judgement = SteadinessJudge.Judge(
-            baseline is null ? new WatchSeries() : Series(baseline), Series(observed), new JudgeThresholds());
+            baseline is null ? new WatchSamples() : Series(baseline).Samples(), Series(observed).Samples(), new JudgeThresholds());
         Assert.That((judgement.Verdict, judgement.Reason), Is.EqualTo((verdict, reason)), judgement.Message);
         Assert.That(judgement.Message, Is.Not.Empty);
     }
@@ -98,7 +108,7 @@ public sealed class SteadinessJudgeTests
     {
         var observed = new WatchSeries();
         observed.AddFailure("the API server does not answer");
-        var judgement = SteadinessJudge.Judge(Series(Calm), observed, new JudgeThresholds());
+        var judgement = SteadinessJudge.Judge(Series(Calm).Samples(), observed.Samples(), new JudgeThresholds());
         Assert.That(judgement.Verdict, Is.EqualTo(Verdict.Error));
         Assert.That(judgement.Message, Does.Contain("the API server does not answer"));
     }
@@ -108,10 +118,10 @@ public sealed class SteadinessJudgeTests
     {
         var calm = Series(Calm);
         calm.Incomplete = "the scaling controller had evaluated 1 of 2 times";
-        Assert.That(SteadinessJudge.Judge(Series(Calm), calm, new JudgeThresholds()).Reason, Is.EqualTo("WatchIncomplete"));
+        Assert.That(SteadinessJudge.Judge(Series(Calm).Samples(), calm.Samples(), new JudgeThresholds()).Reason, Is.EqualTo("WatchIncomplete"));
         var failing = Series(With(new Load("fees-service", 200, 50)));
         failing.Incomplete = "stopped early";
-        Assert.That(SteadinessJudge.Judge(Series(Calm), failing, new JudgeThresholds()).Verdict, Is.EqualTo(Verdict.Failed));
+        Assert.That(SteadinessJudge.Judge(Series(Calm).Samples(), failing.Samples(), new JudgeThresholds()).Verdict, Is.EqualTo(Verdict.Failed));
     }
 
     [Test]
@@ -120,7 +130,7 @@ public sealed class SteadinessJudgeTests
         var observed = Series(Calm);
         observed.Add(
             default, [new PodScrape("odd", "fees-service", "1", ScrapeOutcome.Read, "", "http_request_duration_seconds_count NaN")]);
-        Assert.That(SteadinessJudge.Judge(Series(Calm), observed, new JudgeThresholds()).Reason, Is.EqualTo("BrokenMetrics"));
+        Assert.That(SteadinessJudge.Judge(Series(Calm).Samples(), observed.Samples(), new JudgeThresholds()).Reason, Is.EqualTo("BrokenMetrics"));
     }
 
     [TestCase(1, Verdict.Inconclusive)]
@@ -136,7 +146,7 @@ public sealed class SteadinessJudgeTests
         observed.Add(
             default,
             [.. new[] { "x", "y" }.Select(pod => new PodScrape(pod, "fees-service", "1", ScrapeOutcome.Unreadable, "refused", ""))]);
-        Assert.That(SteadinessJudge.Judge(Series(Calm), observed, new JudgeThresholds()).Verdict, Is.EqualTo(verdict));
+        Assert.That(SteadinessJudge.Judge(Series(Calm).Samples(), observed.Samples(), new JudgeThresholds()).Verdict, Is.EqualTo(verdict));
     }
 
     [Test]
@@ -145,7 +155,7 @@ public sealed class SteadinessJudgeTests
         var observed = new WatchSeries();
         observed.Add(default, [new PodScrape("a", "oms-service", "1", ScrapeOutcome.Read, "", "oms_latency_ms 12\n")]);
         observed.Add(default, [new PodScrape("a", "oms-service", "1", ScrapeOutcome.Read, "", "oms_latency_ms 13\n")]);
-        Assert.That(SteadinessJudge.Judge(Series(Calm), observed, new JudgeThresholds()).Verdict, Is.EqualTo(Verdict.Inconclusive));
+        Assert.That(SteadinessJudge.Judge(Series(Calm).Samples(), observed.Samples(), new JudgeThresholds()).Verdict, Is.EqualTo(Verdict.Inconclusive));
     }
 
     private static TestCaseData Case(string name, Verdict verdict, string reason, Load[]? baseline, Load[] observed) =>

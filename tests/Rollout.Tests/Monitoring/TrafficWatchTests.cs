@@ -90,8 +90,8 @@ public sealed class TrafficWatchTests
         var result = await WatchAsync(
             new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 1, Timeout = TimeSpan.FromSeconds(20) });
         Assert.That(result.Series.Incomplete, Does.Contain("0 of 2 times"));
-        Assert.That(
-            SteadinessJudge.Judge(new WatchSeries(), result.Series, new JudgeThresholds()).Verdict, Is.EqualTo(Verdict.Inconclusive));
+        var judgement = SteadinessJudge.Judge(new WatchSamples(), result.Samples, new JudgeThresholds());
+        Assert.That((judgement.Verdict, judgement.Reason), Is.EqualTo((Verdict.Failed, "ScalingStalled")), "it was read, and stood still: that is seen");
     }
 
     [Test]
@@ -104,11 +104,38 @@ public sealed class TrafficWatchTests
     }
 
     [Test]
-    public async Task Stops_early_when_told_so()
+    public async Task Stops_at_the_look_at_which_the_judge_is_sure()
     {
-        var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), StopWhen = series => series.Scrapes == 4 });
+        var result = await WatchAsync(new WatchPlan
+        {
+            Interval = TimeSpan.FromSeconds(1),
+            Judge = (samples, _) => Says(samples.Readings == 4 ? Verdict.Failed : Verdict.Successful),
+        });
         Assert.That(result.Series.Scrapes, Is.EqualTo(4));
-        Assert.That(result.Series.Incomplete, Does.StartWith("stopped early"));
+        Assert.That(result.Samples.Incomplete, Does.StartWith("stopped early"));
+        Assert.That(result.Samples.Verdict!.Verdict, Is.EqualTo(Verdict.Failed));
+    }
+
+    [TestCase(Verdict.Inconclusive, 21, Verdict.Inconclusive)]
+    [TestCase(Verdict.Successful, 11, Verdict.Successful)]
+    public async Task Is_made_twice_as_long_once_where_it_is_inconclusive(Verdict atFirst, int looks, Verdict atLast)
+    {
+        _time.OnPause = () => _evaluations++;
+        var result = await WatchAsync(new WatchPlan { Interval = TimeSpan.FromSeconds(1), MinimumScrapes = 11, Judge = (_, _) => Says(atFirst) });
+        Assert.That(result.Series.Scrapes, Is.EqualTo(looks));
+        Assert.That(result.Samples.Verdict!.Verdict, Is.EqualTo(atLast));
+        Assert.That(_reports.Lines.Count(l => l.Contains("watching as long again", StringComparison.Ordinal)), Is.EqualTo(atFirst == Verdict.Inconclusive ? 1 : 0));
+    }
+
+    [TestCase(20, ExpectedResult = 12)]
+    [TestCase(4, ExpectedResult = 12)]
+    [TestCase(3, ExpectedResult = 18)]
+    [TestCase(2, ExpectedResult = 12)]
+    public int Lasts_until_its_test_could_fail(int baseline)
+    {
+        var scrapes = WatchPlan.ScrapesFor(baseline);
+        Assert.That(baseline < 3 || Evidence.SmallestP(scrapes - 1, baseline) <= 1e-3);
+        return scrapes;
     }
 
     [Test]
@@ -147,6 +174,8 @@ public sealed class TrafficWatchTests
         Assert.That(result.Series.Services, Is.EqualTo(new[] { "admin-platform" }));
         Assert.That(result.Last.Single(s => s.App == "aether-2-ui").Outcome, Is.EqualTo(ScrapeOutcome.Absent));
     }
+
+    private static Judgement Says(Verdict verdict) => new(verdict, "Test", "as the test says", []);
 
     private Task<WatchResult> WatchAsync(WatchPlan plan) =>
         new TrafficWatch(_cluster.Client, "aether-green", _time, _reports).WatchAsync(plan, CancellationToken.None);

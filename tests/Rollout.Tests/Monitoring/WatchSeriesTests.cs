@@ -95,11 +95,48 @@ public sealed class WatchSeriesTests
         const string Bad = "http_request_duration_seconds_count{status_code=\"500\"}";
         var series = Series([("a", 0, $"{Good} 0")], [("a", 0, $"{Good} 90\n{Bad} 10")]);
         series.Incomplete = "cut short";
-        var read = WatchSeries.FromText(series.ToText());
-        Assert.That(read.Increase("svc", "http_request_duration_seconds_count"), Is.EqualTo(100));
-        Assert.That(read.Increase("svc", "http_request_duration_seconds_count", s => s.Label("status_code") == "500"), Is.EqualTo(10));
-        Assert.That((read.Scrapes, read.Incomplete, read.From), Is.EqualTo((2, "cut short", (DateTimeOffset?)Start)));
-        Assert.That(() => WatchSeries.FromText("nonsense"), Throws.TypeOf<RolloutException>());
+        var samples = series.Samples("blue", "live");
+        var read = WatchSamples.FromText(samples.ToText());
+        Assert.That((read.Of("svc")[0].Requests, read.Of("svc")[0].Errors), Is.EqualTo((100, 10)));
+        Assert.That((read.Readings, read.Incomplete, read.From, read.Slot), Is.EqualTo((2, "cut short", (DateTimeOffset?)Start, "blue")));
+        Assert.That(read.ToJson(), Is.EqualTo(samples.ToJson()));
+        Assert.That(() => WatchSamples.FromText("nonsense"), Throws.TypeOf<RolloutException>());
+    }
+
+    [Test]
+    public void A_long_watch_is_joined_until_it_fits_into_the_journal_and_loses_no_request()
+    {
+        var random = new Random(7);
+        var long_ = new WatchSamples
+        {
+            IntervalSeconds = 1,
+            Readings = 601,
+            Services = Enumerable.Range(0, 22).ToDictionary(s => $"service-{s}", _ => (IReadOnlyList<IntervalSample>)[.. Enumerable.Range(0, 600).Select(i =>
+                new IntervalSample(Start.AddSeconds(i), random.Next(100), random.Next(3), Buckets: new Dictionary<string, double> { ["0.1"] = random.Next(50), ["0.25"] = random.Next(50) }))]),
+        };
+        var text = long_.ToText();
+        var read = WatchSamples.FromText(text);
+        Assert.That(text, Has.Length.LessThanOrEqualTo(40_000));
+        Assert.That(read.IntervalSeconds, Is.GreaterThan(1));
+        Assert.That(read.Of("service-3").Sum(i => i.Requests), Is.EqualTo(long_.Of("service-3").Sum(i => i.Requests)));
+    }
+
+    [Test]
+    public void An_interval_is_what_was_between_two_looks_and_a_look_without_the_pod_is_not_known()
+    {
+        const string Good = "http_request_duration_seconds_count{status_code=\"200\"}";
+        var samples = Series([("a", 0, $"{Good} 5")], [("a", 0, $"{Good} 9")], [], [("a", 0, $"{Good} 10")]).Samples();
+        Assert.That(samples.Of("svc").Select(i => i.Requests), Is.EqualTo(new double?[] { 4, null, 1 }));
+        Assert.That(samples.IntervalSeconds, Is.EqualTo(1));
+    }
+
+    [Test]
+    public void Evidence_with_holes_is_read()
+    {
+        var read = WatchSamples.FromJson("""{"version":1,"new":3,"services":{"a":[{"at":"2026-11-26T18:00:05.000Z","requests":3,"p95":null},null],"b":null},"problems":null}""", "x");
+        Assert.That(read.Of("a").Single(), Is.EqualTo(new IntervalSample(new DateTimeOffset(2026, 11, 26, 18, 0, 5, TimeSpan.Zero), 3, null)));
+        Assert.That(read.Of("b"), Is.Empty);
+        Assert.That(() => WatchSamples.FromJson("""{"version":1,"serv""", "x"), Throws.TypeOf<RolloutException>());
     }
 
     private static double Watch(params (string Pod, int Restarts, string Text)[][] looks) => Series(looks).Increase("svc", "n_total");
