@@ -47,8 +47,8 @@ public sealed class Judge : FrostingTask<RolloutContext>
 
         var evidence = Directory.Exists(Path.Combine(path, "evidence")) ? Path.Combine(path, "evidence") : path;
         var candidate = Directory.Exists(Path.Combine(evidence, nameof(MonitorTraffic))) ? Path.Combine(evidence, nameof(MonitorTraffic), File) : Inside(evidence);
-        var steps = Path.GetDirectoryName(Path.GetDirectoryName(Path.GetFullPath(candidate)))!;
-        return (Existing(Path.Combine(steps, nameof(FreezeWrites), File)), Existing(candidate));
+        var steps = Path.GetDirectoryName(Path.GetDirectoryName(Path.GetFullPath(Existing(candidate))))!;
+        return (Existing(Path.Combine(steps, nameof(FreezeWrites), File)), candidate);
     }
 
     private static string Inside(string path) => Directory.Exists(path) ? Path.Combine(path, File) : path;

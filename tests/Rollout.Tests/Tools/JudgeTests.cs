@@ -1,5 +1,5 @@
 using Rollout.Monitoring;
-using Rollout.Reporting;
+using Rollout.Tests.Support;
 
 namespace Rollout.Tests.Tools;
 
@@ -22,38 +22,28 @@ public sealed class JudgeTests
     {
         await KeepAsync("FreezeWrites", 0, 100);
         await KeepAsync("MonitorTraffic", errors, requests);
-        var (exit, output) = Run($"--from={_folder}");
+        var (exit, output) = await RunAsync($"--from={_folder}");
         Assert.That(exit, Is.EqualTo(code), output);
         Assert.That(output, Does.Contain(word));
         Assert.That(output, Does.Contain("oms-service"));
         Assert.That(output, Does.Not.Contain("\e["));
-        Assert.That(Run($"--from={Path.Combine(_folder, "MonitorTraffic")}").Exit, Is.EqualTo(code));
-        Assert.That(Run($"--from={_folder}/FreezeWrites/watch-samples.json,{_folder}/MonitorTraffic/watch-samples.json").Exit, Is.EqualTo(code));
+        Assert.That((await RunAsync($"--from={Path.Combine(_folder, "MonitorTraffic")}")).Exit, Is.EqualTo(code));
+        Assert.That((await RunAsync($"--from={_folder}/FreezeWrites/watch-samples.json,{_folder}/MonitorTraffic/watch-samples.json")).Exit, Is.EqualTo(code));
     }
 
     [Test]
-    public void What_is_not_there_is_named()
+    public async Task What_is_not_there_is_named()
     {
-        Assert.That(Run().Exit, Is.EqualTo(ExitCode.BadSettings));
-        var (exit, output) = Run($"--from={_folder}");
-        Assert.That((exit, output.Contains("watch-samples.json", StringComparison.Ordinal)), Is.EqualTo((ExitCode.BadSettings, true)));
+        Assert.That((await RunAsync()).Exit, Is.EqualTo(ExitCode.BadSettings));
+        var (exit, output) = await RunAsync($"--from={_folder}");
+        Assert.That(exit, Is.EqualTo(ExitCode.BadSettings));
+        Assert.That(output, Does.Contain($"There is no {Path.Combine(_folder, "watch-samples.json")}"));
     }
 
-    private static (ExitCode Exit, string Output) Run(params string[] arguments)
+    private async Task<(ExitCode Exit, string Output)> RunAsync(params string[] arguments)
     {
-        using var output = new StringWriter();
-        var before = Console.Out;
-        Console.SetOut(output);
-        try
-        {
-            var variables = new Dictionary<string, string?> { ["NO_COLOR"] = "1" };
-            var exit = Program.Run(["--target=Judge", .. arguments], variables, Support.Repository.Root, new RolloutConsole(output, output, variables, isTerminal: false), CancellationToken.None);
-            return ((ExitCode)exit, output.ToString());
-        }
-        finally
-        {
-            Console.SetOut(before);
-        }
+        var result = await RehearsalWorld.CallOnceAsync(_folder, ["--target=Judge", .. arguments]);
+        return ((ExitCode)result.ExitCode, result.Output + result.Error);
     }
 
     private async Task KeepAsync(string step, int errors, int requests)
