@@ -12,6 +12,9 @@ namespace Rollout.Database;
 /// <param name="psql">Path, or a name to be found on PATH.</param>
 public sealed class AccountBootstrap(Secret dsn, CommandRunner commands, AccountSchemas? schemas = null, string psql = "psql")
 {
+    /// <summary>psql's exit code where it has no connection, or lost it.</summary>
+    private const int NoConnection = 2;
+
     /// <summary>Runs the file for one account's schema.</summary>
     /// <param name="patience">How long it may wait for a lock; live's statements wait behind it.</param>
     /// <returns>What psql said.</returns>
@@ -31,7 +34,9 @@ public sealed class AccountBootstrap(Secret dsn, CommandRunner commands, Account
             ? $"$ {command}\n{said}"
             : throw new RolloutException(
                 $"{schema} of {account} could not be made with {Path.GetFileName(file)}: psql ended with exit code {result.ExitCode}: {Last(said)}. It was one transaction, so nothing is left of it.",
-                "Mend the file (the platform's own has a syntax error at the end), or make the tables by hand; the same command goes on.");
+                result.ExitCode == NoConnection
+                    ? "Check ROLLOUT_SECRETS_DATABASE, and that the server runs and can be reached from here; the same command goes on."
+                    : "Mend the file (the platform's own has a syntax error at the end), or make the tables by hand; the same command goes on.");
     }
 
     private static string Masked(string text, NpgsqlConnectionStringBuilder address) =>

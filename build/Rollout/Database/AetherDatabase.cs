@@ -1,6 +1,5 @@
 using System.Security.Cryptography;
 using System.Text;
-using System.Text.Json;
 using Npgsql;
 using static Rollout.Database.DatabaseConnections;
 
@@ -10,6 +9,7 @@ namespace Rollout.Database;
 /// <param name="EmailsSha256">SHA-256 over the sorted e-mail addresses, one a line: equal sets have equal digests, and no address
 /// leaves.</param>
 public sealed record AdminAccounts(int Count, string EmailsSha256);
+
 /// <summary>
 /// The platform's PostgreSQL as the playbook's steps ask it. Errors name host and database and never the password.
 /// </summary>
@@ -17,17 +17,11 @@ public sealed record AdminAccounts(int Count, string EmailsSha256);
 /// <param name="schemas">Where the accounts' tables are; null: where the platform puts them untold.</param>
 public sealed class AetherDatabase(Secret dsn, AccountSchemas? schemas = null)
 {
-    private const string AuditLogs = "audit_logs";
-    private static readonly string[] SnapshotColumns = ["id", "payload", "recorded_at"];
-    private const string AuditAccount = "aether-audit";
-
     private static readonly string[] AccountTables =
         ["acks", "fills", "shadow_fills", "events", "telemetry", "audit_logs", "credential_events", "credential_rotations", "risk_configs"];
 
     private readonly DatabaseConnections _connections = new(dsn);
     private readonly AccountSchemas _schemas = schemas ?? AccountSchemas.Derived;
-
-    private string AuditSchema => _schemas.Of(AuditAccount);
 
     /// <summary>The administrators; null where the table is not there.</summary>
     /// <exception cref="RolloutException">The database does not answer.</exception>
@@ -92,70 +86,21 @@ public sealed class AetherDatabase(Secret dsn, AccountSchemas? schemas = null)
     /// section 10). A second call for the same snapshot adds none.
     /// </summary>
     /// <param name="sha256">Of the snapshot's manifest, which stays with our evidence.</param>
-    /// <returns>Why the schema does not allow such a row; null where it is there.</returns>
+    /// <returns>Why the table, the role or the server does not allow such a row; null where it is there.</returns>
     /// <exception cref="RolloutException">The database does not answer, or refuses the row.</exception>
     public Task<string?> RecordSnapshotAsync(string sha256, string release, CancellationToken cancellationToken) => _connections.UseAsync(
         "recording the health snapshot",
         async connection =>
         {
-            var columns = (await ListAsync(
-                connection,
-                "SELECT column_name::text, data_type::text, is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO' AND is_generated = 'NEVER' FROM information_schema.columns WHERE table_schema = @schema AND table_name = @table",
-                r => (Name: r.GetString(0), Type: r.GetString(1), IsRequired: r.GetBoolean(2)),
-                cancellationToken,
-                ("schema", AuditSchema),
-                ("table", AuditLogs))).ToDictionary(c => c.Name);
-            if (columns.Count == 0)
-            {
-                return $"{AuditSchema} has no table {AuditLogs}";
-            }
-
-            if (SnapshotColumns.FirstOrDefault(c => !columns.ContainsKey(c)) is { } lacking)
-            {
-                return $"{AuditSchema}.{AuditLogs} has no column {lacking}";
-            }
-
-            if (columns.Values.FirstOrDefault(c => c.IsRequired && !SnapshotColumns.Contains(c.Name)) is { Name: not null } required)
-            {
-                return $"{AuditSchema}.{AuditLogs} wants a value for {required.Name}, and a snapshot has none";
-            }
-
-            if (columns["payload"].Type is not ("jsonb" or "json" or "text" or "character varying"))
-            {
-                return $"{AuditSchema}.{AuditLogs} has a payload of type {columns["payload"].Type}";
-            }
-
-            var id = SnapshotId(sha256, release);
-            var payload = JsonSerializer.Serialize(new
-            {
-                id,
-                actor = "aether-rollout",
-                action = "rollout.health_snapshot",
-                target = release,
-                account_id = AuditAccount,
-                payload = new { before = new { }, after = new { release, sha256 }, entry_id = id, account_id = AuditAccount },
-            });
-            await using var command = new NpgsqlCommand(
-                $"""
-                INSERT INTO {Quote(AuditSchema)}.{AuditLogs} (id, payload, recorded_at)
-                SELECT @id, jsonb_set(@payload::jsonb, ARRAY['created_at'], to_jsonb(now()))::text::{columns["payload"].Type}, now()
-                WHERE NOT EXISTS (SELECT 1 FROM {Quote(AuditSchema)}.{AuditLogs} WHERE id = @id)
-                """,
-                connection);
-            command.Parameters.AddWithValue("id", id);
-            command.Parameters.AddWithValue("payload", payload);
-            await command.ExecuteNonQueryAsync(cancellationToken);
-            return null;
+            var (row, problem) = await SnapshotRow.FindAsync(connection, _schemas, sha256, release, cancellationToken);
+            return row is null ? problem : await row.WriteAsync(connection, cancellationToken);
         },
         cancellationToken);
 
     /// <summary>How many rows there are about a health snapshot.</summary>
-    /// <exception cref="RolloutException">The database does not answer, or has no such table.</exception>
+    /// <exception cref="RolloutException">The database does not answer.</exception>
     public Task<long> SnapshotRowsAsync(string sha256, string release, CancellationToken cancellationToken) => _connections.UseAsync(
         "looking for the health snapshot's row",
-        async connection => (await ListAsync(
-            connection, $"SELECT count(*) FROM {Quote(AuditSchema)}.{AuditLogs} WHERE id = @id", r => r.GetInt64(0), cancellationToken, ("id", SnapshotId(sha256, release))))[0],
+        async connection => await SnapshotRow.FindAsync(connection, _schemas, sha256, release, cancellationToken) is ({ } row, _) ? await row.CountAsync(connection, cancellationToken) : 0,
         cancellationToken);
-
-    private static string SnapshotId(string sha256, string release) => $"rollout.health_snapshot:{release}:{sha256}";
 }

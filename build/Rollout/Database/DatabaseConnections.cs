@@ -90,7 +90,7 @@ internal sealed class DatabaseConnections(Secret dsn)
     {
         var found = await ListAsync(
             connection,
-            "SELECT 1 FROM information_schema.tables WHERE table_schema = @schema AND table_name = @table",
+            "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = @schema AND c.relname = @table",
             _ => true,
             cancellationToken,
             ("schema", schema),

@@ -43,9 +43,9 @@ public sealed class GovernanceLog(Secret dsn, AccountSchemas? schemas = null)
 
             // One round trip for all tables of all accounts.
             await using var batch = new NpgsqlBatch(connection);
-            foreach (var (_, query) in readable)
+            foreach (var table in readable)
             {
-                batch.BatchCommands.Add(new NpgsqlBatchCommand(query!)
+                batch.BatchCommands.Add(new NpgsqlBatchCommand(table.Query!)
                 {
                     Parameters = { new() { Value = from.ToUniversalTime() }, new() { Value = to.ToUniversalTime() } },
                 });
@@ -54,12 +54,19 @@ public sealed class GovernanceLog(Secret dsn, AccountSchemas? schemas = null)
             if (readable.Count > 0)
             {
                 await using var reader = await batch.ExecuteReaderAsync(cancellationToken);
-                foreach (var (source, _) in readable)
+                foreach (var (source, _, isText) in readable)
                 {
                     while (await reader.ReadAsync(cancellationToken))
                     {
-                        tell(new GovernanceEvent(
-                            source.Where, source.Place, reader.GetFieldValue<DateTimeOffset>(0), reader.GetString(1), reader.GetString(2), reader.GetString(3), reader.GetString(4)));
+                        var at = reader.GetFieldValue<DateTimeOffset>(0);
+                        if (!isText)
+                        {
+                            tell(new GovernanceEvent(source.Where, source.Place, at, reader.GetString(1), reader.GetString(2), reader.GetString(3), reader.GetString(4)));
+                        }
+                        else if (GovernanceTrails.Parse(source, at, reader.GetString(1), reader.GetString(2)) is { } found)
+                        {
+                            tell(found);
+                        }
                     }
 
                     await reader.NextResultAsync(cancellationToken);
@@ -79,7 +86,7 @@ public sealed class GovernanceLog(Secret dsn, AccountSchemas? schemas = null)
         {
             var columns = (await ListAsync(
                 connection,
-                "SELECT column_name::text FROM information_schema.columns WHERE table_schema = 'public' AND table_name = 'audit_log'",
+                "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass('public.audit_log') AND attnum > 0 AND NOT attisdropped",
                 r => r.GetString(0),
                 cancellationToken)).ToHashSet(StringComparer.Ordinal);
             if (!columns.IsSupersetOf(["actor", "action", "entity", "before", "after", "ts", "hash", "prev_hash"]))

@@ -1,3 +1,5 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using Npgsql;
 using static Rollout.Database.DatabaseConnections;
 
@@ -44,7 +46,8 @@ internal static class GovernanceTrails
     // Order events share these tables and outnumber everything else.
     private static readonly string[] Kinds = ["safe_mode", "kill_switch", "override", "sim_mode", "rollout"];
 
-    public static async Task<IReadOnlyList<(GovernanceSource Source, string? Query)>> FindAsync(
+    /// <summary>The tables, and how to read each: five columns of an event, or where its payload is text, time, action and payload for <see cref="Parse"/>.</summary>
+    public static async Task<IReadOnlyList<(GovernanceSource Source, string? Query, bool IsText)>> FindAsync(
         NpgsqlConnection connection, IReadOnlyCollection<string> named, CancellationToken cancellationToken)
     {
         // The catalogue, not information_schema, which hides what a role may not read.
@@ -56,7 +59,7 @@ internal static class GovernanceTrails
                 AND (c.relname IN ('audit_log', 'override_log') OR (c.relname IN ('audit_logs', 'events') AND (n.nspname LIKE 'acct\_%' OR n.nspname = ANY(@named))))
             GROUP BY 1, 2, c.oid ORDER BY 1, 2
             """;
-        var sources = new List<(GovernanceSource, string?)>();
+        var sources = new List<(GovernanceSource, string?, bool)>();
         await using var command = new NpgsqlCommand(Tables, connection);
         command.Parameters.AddWithValue("named", named.ToArray());
         await using var reader = await command.ExecuteReaderAsync(cancellationToken);
@@ -64,10 +67,49 @@ internal static class GovernanceTrails
         {
             var columns = reader.GetFieldValue<string[]>(2).Select(c => c.Split(' ', 2)).ToDictionary(c => c[0], c => c[1], StringComparer.Ordinal);
             var (source, query) = Describe(reader.GetString(0), reader.GetString(1), columns);
-            sources.Add(reader.GetBoolean(3) ? (source, query) : (source with { Readable = false, Note = "may not be read by this role" }, null));
+            sources.Add(reader.GetBoolean(3) ? (source, query, IsText(columns)) : (source with { Readable = false, Note = "may not be read by this role" }, null, false));
         }
 
         return sources;
+    }
+
+    /// <summary>The event in a payload that the database keeps as text; null where it is none that is told of here.</summary>
+    /// <param name="action">As a column of its own has it; empty where only the payload does.</param>
+    public static GovernanceEvent? Parse(GovernanceSource source, DateTimeOffset at, string action, string payload)
+    {
+        JsonObject? content;
+        try
+        {
+            content = JsonNode.Parse(payload) as JsonObject;
+        }
+        catch (JsonException)
+        {
+            content = null;
+        }
+
+        action = action.Length > 0 ? action : Member(content, "action");
+        return Array.Exists(Kinds, k => action.StartsWith(k, StringComparison.Ordinal))
+            ? new GovernanceEvent(
+                source.Where,
+                source.Place,
+                at,
+                action,
+                FirstOf(Member(content, "target"), Member(content, "account_id"), Member(content, "account")),
+                FirstOf(Member(content, "actor"), Member(content, "actor_id")),
+                FirstOf(Member(content, "reason"), Member(content, "payload", "after", "reason"), Member(content, "payload", "before", "reason")))
+            : null;
+
+        static string Member(JsonNode? from, params ReadOnlySpan<string> path)
+        {
+            foreach (var name in path)
+            {
+                from = (from as JsonObject)?[name];
+            }
+
+            return from?.ToString() ?? string.Empty;
+        }
+
+        static string FirstOf(params string[] values) => Array.Find(values, v => v.Length > 0) ?? string.Empty;
     }
 
     private static (GovernanceSource Source, string? Query) Describe(string schema, string table, Dictionary<string, string> columns)
@@ -94,6 +136,17 @@ internal static class GovernanceTrails
             return (new GovernanceSource(where, place, true, place == GovernancePlace.Events ? "events of the account" : "trail B"), query);
         }
 
+        if (IsText(columns))
+        {
+            var action = columns.ContainsKey("event_type") ? "event_type::text" : "''";
+            var query = $"""
+                SELECT recorded_at::timestamptz, COALESCE({action}, ''), COALESCE(payload, '') FROM {Quote(schema)}.{Quote(table)}
+                WHERE recorded_at >= $1 AND recorded_at <= $2 AND COALESCE(NULLIF({action}, ''), payload) ~ '({string.Join('|', Kinds)})'
+                ORDER BY 1
+                """;
+            return (new GovernanceSource(where, place, true, place == GovernancePlace.Events ? "events of the account, as text" : "trail B, as text"), query);
+        }
+
         var time = First(columns, "ts", "event_time", "recorded_at", "created_at");
         var what = place == GovernancePlace.Overrides && columns.ContainsKey("decision")
             ? "'override.' || decision"
@@ -113,6 +166,10 @@ internal static class GovernanceTrails
             : "a table that trail A cannot write into: its events are lost";
         return (new GovernanceSource(where, place, true, note), Select(schema, table, time, what, entity, actor, $"COALESCE({string.Join(", ", reasons)})"));
     }
+
+    // JSON in a column of text: a row that is none must not keep the others from being read.
+    private static bool IsText(Dictionary<string, string> columns) =>
+        columns.GetValueOrDefault("payload") is "text" or "character varying" && columns.GetValueOrDefault("recorded_at")?.StartsWith("timestamp", StringComparison.Ordinal) == true;
 
     private static bool IsJson(Dictionary<string, string> columns, string name) => columns.GetValueOrDefault(name) is "jsonb" or "json";
 

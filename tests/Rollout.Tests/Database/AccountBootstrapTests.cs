@@ -55,6 +55,43 @@ public sealed class AccountBootstrapTests
         Assert.That(failure.Message + failure.Hint, Does.Contain("'no-such-psql' could not be started").And.Contain("Install it"));
     }
 
+    [TestCase("127.0.0.1", "127.0.0.2", "Connection refused")]
+    [TestCase("127.0.0.1", "no-such-host.invalid", "could not translate host name")]
+    [TestCase("postgres:", "nobody_of_that_name:", "password authentication failed")]
+    [TestCase("/test_", "/nowhere_", "does not exist")]
+    public async Task A_server_that_cannot_be_used_is_told_with_the_account_and_leaves_nothing(string part, string instead, string says)
+    {
+        var failure = (await Assert.ThrowsAsync<RolloutException>(() => Bootstrap(_dsn.Replace(part, instead, StringComparison.Ordinal)).RunAsync(Mended(), "director-1", Patience, default)))!;
+        Assert.That(failure.Message, Does.StartWith("acct_director_1 of director-1 could not be made").And.Contain(says));
+        Assert.That(failure.Hint, Does.StartWith("Check ROLLOUT_SECRETS_DATABASE"));
+        Assert.That(await new AetherDatabase(new Secret(_dsn)).AccountSchemasAsync(default), Is.Empty);
+    }
+
+    [TestCase("p:/@%#?&'\"\\ $x")]
+    [TestCase("päss wörd=;")]
+    [TestCase("%41%zz+")]
+    [TestCase("0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 012")]
+    public async Task A_password_of_odd_characters_reaches_psql_and_Python_as_it_is(string password)
+    {
+        var role = $"odd_{Guid.NewGuid():N}";
+        await PostgresServer.EnsureRoleAsync(_dsn, role, password);
+        await PostgresServer.ExecuteAsync(_dsn, $"GRANT CREATE ON DATABASE {new Uri(_dsn).AbsolutePath.Trim('/')} TO {role}");
+        var dsn = _dsn.Replace($"postgres:{Uri.EscapeDataString(PostgresServer.Password)}", $"{role}:{Uri.EscapeDataString(password)}", StringComparison.Ordinal);
+        var file = Path.Combine(_folder, "odd.sql");
+        await File.WriteAllTextAsync(file, "CREATE SCHEMA :schema;");
+        var said = await Bootstrap(dsn).RunAsync(file, "company", Patience, default);
+        Assert.That(said + string.Join('\n', _echoed), Does.Contain("CREATE SCHEMA").And.Not.Contain(password));
+
+        // What a Python of the platform makes of the address that it is given.
+        Directory.CreateDirectory(Path.Combine(_folder, "ops"));
+        await File.WriteAllTextAsync(
+            Path.Combine(_folder, "ops", "refresh_continuous_aggregates.py"),
+            "import base64, os, urllib.parse\nprint('seen', base64.b64encode(urllib.parse.unquote(urllib.parse.urlsplit(os.environ['TIMESCALE_DSN']).password).encode()).decode())\n");
+        var seen = await new Rollout.Platform.AetherScripts(_folder, new CommandRunner(_echoed.Add), "python3").RefreshAggregatesAsync("company", [], "acct_company", new Secret(dsn), default);
+        Assert.That(seen.Output, Does.Contain($"seen {Convert.ToBase64String(System.Text.Encoding.UTF8.GetBytes(password))}"), seen.Output);
+        await PostgresServer.ExecuteAsync(_dsn, $"DROP OWNED BY {role} CASCADE; DROP ROLE {role}");
+    }
+
     private AccountBootstrap Bootstrap(string dsn) => new(new Secret(dsn), new CommandRunner(_echoed.Add));
 
     private string Mended()

@@ -79,6 +79,11 @@ public sealed class AetherDatabaseTests
     [TestCase("id text, payload text, recorded_at timestamptz", null)]
     [TestCase("id varchar(200), payload json, recorded_at timestamp, note text", null)]
     [TestCase("id text, payload jsonb, recorded_at timestamptz, seq bigserial NOT NULL, kind text NOT NULL DEFAULT 'x'", null)]
+    [TestCase("id uuid PRIMARY KEY, payload jsonb, recorded_at timestamptz", null)]
+    [TestCase("id varchar(36), payload jsonb, recorded_at timestamptz", null)]
+    [TestCase("id varchar(20), payload jsonb, recorded_at timestamptz", "acct_aether_audit.audit_logs has an id of type character varying(20), which is no place for rollout.health_snapshot:v1:abc")]
+    [TestCase("id bigserial, payload jsonb, recorded_at timestamptz", "acct_aether_audit.audit_logs has an id of type bigint, which is no place for rollout.health_snapshot:v1:abc")]
+    [TestCase("id text, payload jsonb, recorded_at text", "acct_aether_audit.audit_logs has a recorded_at of type text")]
     [TestCase("id text, payload jsonb", "acct_aether_audit.audit_logs has no column recorded_at")]
     [TestCase("id text, payload jsonb, recorded_at timestamptz, tenant text NOT NULL", "acct_aether_audit.audit_logs wants a value for tenant, and a snapshot has none")]
     [TestCase("id text, payload bytea, recorded_at timestamptz", "acct_aether_audit.audit_logs has a payload of type bytea")]
@@ -89,6 +94,22 @@ public sealed class AetherDatabaseTests
         if (problem is null)
         {
             Assert.That(await _database.SnapshotRowsAsync("abc", "v1", CancellationToken.None), Is.EqualTo(1));
+            Assert.That(await _database.RecordSnapshotAsync("abc", "v1", CancellationToken.None), Is.Null);
+            Assert.That(await _database.SnapshotRowsAsync("abc", "v1", CancellationToken.None), Is.EqualTo(1), "a second call adds none");
+            var events = new List<GovernanceEvent>();
+            await new GovernanceLog(new Secret(_dsn)).ReadAsync(DateTimeOffset.UnixEpoch, DateTimeOffset.MaxValue, events.Add, CancellationToken.None);
+            Assert.That(events.Select(e => (e.Action, e.Entity)), Is.EqualTo(new[] { ("rollout.health_snapshot", "v1") }), "4.2 reads what 1.3 wrote");
+        }
+    }
+
+    [Test]
+    public async Task Runs_that_record_one_snapshot_at_once_leave_one_row()
+    {
+        await ExecuteAsync("CREATE SCHEMA acct_aether_audit; CREATE TABLE acct_aether_audit.audit_logs (id text, payload jsonb, recorded_at timestamptz)");
+        for (var round = 0; round < 5; round++)
+        {
+            await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => new AetherDatabase(new Secret(_dsn)).RecordSnapshotAsync($"{round}", "v1", CancellationToken.None)));
+            Assert.That(await _database.SnapshotRowsAsync($"{round}", "v1", CancellationToken.None), Is.EqualTo(1));
         }
     }
 

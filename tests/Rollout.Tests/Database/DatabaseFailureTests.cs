@@ -61,9 +61,9 @@ public sealed class DatabaseFailureTests
         await PostgresServer.ExecuteAsync(_dsn, "CREATE SCHEMA acct_aether_audit; CREATE TABLE acct_aether_audit.audit_logs (id text, payload jsonb, recorded_at timestamptz)");
         var role = await RoleAsync("reader");
         await PostgresServer.ExecuteAsync(_dsn, $"GRANT USAGE ON SCHEMA acct_aether_audit TO {role.Name}; GRANT SELECT ON acct_aether_audit.audit_logs TO {role.Name}");
-        var exception = (await Assert.ThrowsAsync<RolloutException>(() => new AetherDatabase(With(a => (a.Username, a.Password) = role)).RecordSnapshotAsync("abc", "v1", CancellationToken.None)))!;
-        Assert.That(exception.Message, Does.StartWith("Recording the health snapshot").And.Contain("permission denied for table audit_logs"));
-        Assert.That(exception.Hint, Does.Contain($"'{role.Name}'"));
+        Assert.That(
+            await new AetherDatabase(With(a => (a.Username, a.Password) = role)).RecordSnapshotAsync("abc", "v1", CancellationToken.None),
+            Is.EqualTo($"role {role.Name} may not write to acct_aether_audit.audit_logs; grant it USAGE on the schema, and SELECT and INSERT on the table"));
     }
 
     [Test]

@@ -112,6 +112,28 @@ public sealed class GovernanceLogTests
     }
 
     [Test]
+    public async Task A_trail_that_is_kept_as_text_is_read_and_what_is_no_JSON_hides_nothing()
+    {
+        await ExecuteAsync("""
+            CREATE SCHEMA acct_company; CREATE TABLE acct_company.audit_logs (id text, payload text, recorded_at timestamptz);
+            INSERT INTO acct_company.audit_logs VALUES
+                ('1', 'override {', '2026-11-23 10:01+00'), ('2', NULL, '2026-11-23 10:02+00'), ('3', '["override.human_decision"]', '2026-11-23 10:03+00'),
+                ('4', '{"action": "override.human_decision", "target": "o1", "actor": "company", "payload": {"after": {"reason": "r"}}}', '2026-11-23 10:04+00'),
+                ('5', '{"action": "oms.order.placed", "target": "override"}', '2026-11-23 10:05+00');
+            CREATE TABLE acct_company.events (event_type text, payload text, recorded_at timestamptz);
+            INSERT INTO acct_company.events VALUES ('safe_mode_engaged', '{"reason": "x", "account": "company"}', '2026-11-23 10:06+00'), ('safe_mode_engaged', 'no JSON', '2026-11-23 10:07+00');
+            """);
+        var (events, sources) = await ReadAsync();
+        Assert.That(events, Is.EqualTo(new[]
+        {
+            new GovernanceEvent("acct_company.audit_logs", GovernancePlace.TrailB, From.AddMinutes(4), "override.human_decision", "o1", "company", "r"),
+            new GovernanceEvent("acct_company.events", GovernancePlace.Events, From.AddMinutes(6), "safe_mode_engaged", "company", "", "x"),
+            new GovernanceEvent("acct_company.events", GovernancePlace.Events, From.AddMinutes(7), "safe_mode_engaged", "", "", ""),
+        }));
+        Assert.That(sources.Select(s => s.Readable), Is.All.True);
+    }
+
+    [Test]
     public async Task Ten_thousand_rows_of_fifty_accounts_are_all_told()
     {
         await ExecuteAsync("""

@@ -93,7 +93,7 @@ public sealed class ExportHealthSnapshotTests() : StepTests(nameof(ExportHealthS
         }
     }
 
-    protected override Task SeeAsync(CallResult done)
+    protected override async Task SeeAsync(CallResult done)
     {
         var folder = Path.Combine(World.Artifacts, "evidence", Step);
         var manifest = JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "manifest.json")))!.AsObject();
@@ -108,7 +108,17 @@ public sealed class ExportHealthSnapshotTests() : StepTests(nameof(ExportHealthS
         Assert.That(health, Has.Count.EqualTo(27));
         Assert.That(health["auth-service"]!.GetValue<string>(), Is.EqualTo("absent"), "the platform's auth service has no /healthz");
         Assert.That(health["oms-service"]!.GetValue<string>(), Is.EqualTo("ok"));
-        return Task.CompletedTask;
+
+        await World.SqlAsync("create table snapshots_away as select * from acct_aether_audit.audit_logs; delete from acct_aether_audit.audit_logs");
+        try
+        {
+            var deleted = await World.RunAsync("--target=Status", "--verify");
+            Assert.That(deleted.Output.ReplaceLineEndings(" "), Does.Match(@"The audit trail has 0\s+rows\s+about the"), deleted.Everything);
+        }
+        finally
+        {
+            await World.SqlAsync("insert into acct_aether_audit.audit_logs select * from snapshots_away; drop table snapshots_away");
+        }
     }
 }
 

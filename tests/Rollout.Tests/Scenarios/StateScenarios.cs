@@ -96,8 +96,10 @@ public sealed class StateScenarios
     [Test, Order(6)]
     public async Task A_candidate_that_has_exchange_keys_in_a_file_is_refused()
     {
-        var installed = await _world.CallAsync("--target=BootstrapObservability", "--release=v2026.11.2", Overlays);
+        var installed = await _world.CallAsync("--target=BootstrapObservability", "--release=v2026.11.2", Overlays, "--governance-snapshot-row=off");
         Assert.That(installed.ExitCode, Is.Zero, () => installed.Everything);
+        Assert.That(installed.Output, Does.Contain("no row in the audit trail: Governance.SnapshotRow is off"), () => installed.Everything);
+        await _world.SqlAsync("do $$ begin if exists (select from acct_aether_audit.audit_logs where id like 'rollout.health_snapshot:v2026.11.2:%') then raise 'a row was written'; end if; end $$");
         await WriteAsync("green", "kraken_credentials/company.json", "{}");
         var refused = await _world.CallAsync("--target=SeedState", "--release=v2026.11.2", Overlays);
         Assert.That(refused.ExitCode, Is.EqualTo((int)ExitCode.Failed), () => refused.Everything);

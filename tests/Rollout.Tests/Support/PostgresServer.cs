@@ -42,6 +42,23 @@ internal static class PostgresServer
         await command.ExecuteNonQueryAsync();
     }
 
+    /// <summary>Awaits what a query says of the database of the DSN; it answers with one truth value.</summary>
+    public static async Task UntilAsync(string dsn, string sql)
+    {
+        await using var connection = new NpgsqlConnection((await Shared.Value).ConnectionString(new Uri(dsn).AbsolutePath.Trim('/')));
+        await connection.OpenAsync();
+        await using var command = new NpgsqlCommand(sql, connection);
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        while (await command.ExecuteScalarAsync(limit.Token) is not true)
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(10), TimeProvider.System, limit.Token);
+        }
+    }
+
+    /// <summary>A role of the server, which all databases share, made by whichever test wants it first.</summary>
+    public static Task EnsureRoleAsync(string dsn, string name, string password) => ExecuteAsync(
+        dsn, $"DO $do$ BEGIN CREATE ROLE {name} LOGIN PASSWORD '{password.Replace("'", "''", StringComparison.Ordinal)}'; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $do$");
+
     public static async Task StopAsync()
     {
         if (Shared.IsValueCreated && Shared.Value.IsCompletedSuccessfully)
@@ -114,7 +131,7 @@ internal static class PostgresServer
         await File.WriteAllTextAsync(certificateFile, certificate.ExportCertificatePem());
         await File.WriteAllTextAsync(keyFile, key.ExportPkcs8PrivateKeyPem());
         File.SetUnixFileMode(keyFile, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-        await File.WriteAllTextAsync(rules, $"hostnossl all tls_only all reject\n{await File.ReadAllTextAsync(rules)}");
+        await File.WriteAllTextAsync(rules, $"hostnossl all tls_only,tls_only_matrix all reject\n{await File.ReadAllTextAsync(rules)}");
         await File.AppendAllTextAsync(Path.Combine(data, "postgresql.conf"), "ssl = on\n");
         if (Environment.UserName == "root")
         {
