@@ -8,6 +8,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Rollout.Commands;
 using Rollout.Playbook;
 using Rollout.Reporting;
+using Rollout.Tools;
 
 namespace Rollout;
 
@@ -171,6 +172,9 @@ public static class Program
         {
             case Aftermath.RollBack:
                 return RollBack(settings, request, console, variables, outcome, cancellationToken);
+            case Aftermath.Hold when DrillOf(request) is { Ends: DrillEnd.Held, Begins: var step } drill && step == outcome.FailedStep:
+                console.Line($"The drill {drill.Name} ended as it must: the rollout is held, and no slot trades. Now decide as at night: {settings.CommandFor(nameof(Rollback))}, or {settings.CommandFor(nameof(Switch))}");
+                return (int)ExitCode.Done;
             case Aftermath.Hold:
                 if (outcome.FailedStep is { } failed && !PlaybookOrder.IsBackward(failed) && outcome.Progress?.TouchesClients == true)
                 {
@@ -193,6 +197,9 @@ public static class Program
         }
     }
 
+    private static Drill? DrillOf(RolloutRequest request) =>
+        request.Fault is { } fault && request.Targets.Contains(nameof(Rehearse), StringComparer.OrdinalIgnoreCase) ? Drill.Of(fault) : null;
+
     private static int RollBack(
         RolloutSettings settings,
         RolloutRequest request,
@@ -212,17 +219,23 @@ public static class Program
             console.Failure(backHint, null);
         }
 
-        if (rolledBack && request.Fault is not null && request.Targets.Contains(nameof(Tools.Rehearse), StringComparer.OrdinalIgnoreCase))
+        if (rolledBack && DrillOf(request) is { } drill)
         {
-            if (back.ClientView is { Problems: { Count: > 0 } problems } && !Tools.RehearsalClient.MayHarm(request.Fault))
+            if (drill.Ends != DrillEnd.RolledBack)
+            {
+                console.Failure($"The drill {drill.Name} was rolled back; it must {drill.MustEnd}.", "What was seen is in the release's evidence, with the judge's reasons.");
+                return (int)ExitCode.RolledBack;
+            }
+
+            if (back.ClientView is { Problems: { Count: > 0 } problems } && !RehearsalClient.MayHarm(drill.Fault))
             {
                 console.Failure(
-                    $"The drill {request.Fault} was rolled back, but a client saw what it must not see: {string.Join("; ", problems)}.",
+                    $"The drill {drill.Name} was rolled back, but a client saw what it must not see: {string.Join("; ", problems)}.",
                     "That fault is none of the stack's own, so clients should not have noticed it; client.csv in the release's folder tells each second.");
                 return (int)ExitCode.RolledBack;
             }
 
-            console.Line($"The drill {request.Fault} ended as it must: the rollout failed and was rolled back; live serves and trades.");
+            console.Line($"The drill {drill.Name} ended as it must: the rollout failed and was rolled back; live serves and trades.");
             return (int)ExitCode.Done;
         }
 

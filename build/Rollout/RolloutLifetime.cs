@@ -32,9 +32,9 @@ public sealed class RolloutLifetime : FrostingLifetime<RolloutContext>
             : outcome.Failure is null ? Aftermath.Stop : FailurePolicy.Decide(outcome.Code, outcome.FailedStep, run.Progress, context.Settings.Rollback);
         await using (run)
         {
-            if (context.Request.Fault is not null && context.Request.Targets.Any(PlaybookOrder.IsBackward))
+            if (context.Request.Fault is not null && outcome.Aftermath != Aftermath.RollBack)
             {
-                // The rollback of a drill happens under its fault; the world is sane again when it is over.
+                // The rollback of a drill happens under its fault; the world is sane again when all is over.
                 await run.EndDrillAsync(CancellationToken.None);
             }
 

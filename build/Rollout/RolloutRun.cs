@@ -479,15 +479,15 @@ public sealed class RolloutRun : IAsyncDisposable
     }
 
     /// <summary>
-    /// Sets the drill's fault, where this is a drill: 3.1 asks for it when clients are about to be touched, since before that a failure
+    /// Sets the drill's fault, where this is a drill that begins with the step. 3.1 asks when clients are about to be touched, since before that a failure
     /// just stops. <c>live</c> and <c>candidate</c> in its argument become the slots' names.
     /// </summary>
-    public async Task BeginDrillAsync(CancellationToken cancellationToken)
+    public async Task BeginDrillAsync(string step, CancellationToken cancellationToken)
     {
-        if (_context.Request.Fault is { } fault)
+        if (_context.Request.Fault is { } fault && Tools.Drill.Of(fault) is var drill && drill.Begins == step)
         {
             var (api, token) = RequireControl();
-            var named = fault.Replace("candidate", Candidate.Name, StringComparison.Ordinal).Replace("live", Live.Name, StringComparison.Ordinal);
+            var named = drill.Fault.Replace("candidate", Candidate.Name, StringComparison.Ordinal).Replace("live", Live.Name, StringComparison.Ordinal);
             await Faults.SetAsync(api, token, named, cancellationToken);
             Console.Warning($"drill: {named}");
         }

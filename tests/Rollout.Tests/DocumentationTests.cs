@@ -96,6 +96,16 @@ public sealed partial class DocumentationTests
     }
 
     [Test]
+    public void The_drills_with_names_are_those_of_the_program_and_set_what_the_world_knows()
+    {
+        var known = Rows(Page("docs/ENVIRONMENTS.md"), "| fault |").Select(r => r[0].Trim('`')).ToList();
+        Assert.That(
+            Rows(Page("README.md"), "| drill |").Select(r => (r[0].Trim('`'), r[1], r[2])), Is.EqualTo(Rollout.Tools.Drill.Known.Select(d => (d.Name, d.Meaning, d.MustEnd))));
+        Assert.That(Rollout.Tools.Drill.Known.Select(d => d.Fault.Split('=')[0]), Is.SubsetOf(known));
+        Assert.That(Rollout.Tools.Drill.Known.Select(d => d.Begins).Distinct(), Is.SubsetOf(Rollout.Playbook.PlaybookOrder.Forward));
+    }
+
+    [Test]
     public void Every_command_in_a_page_names_what_exists() => Assert.Multiple(() =>
     {
         var targets = Program.Tasks().Keys.ToHashSet(StringComparer.Ordinal);

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using Rehearsal.Aether.Metrics;
 
@@ -26,6 +27,8 @@ internal sealed class Pod
             TraceEndpoint = null;
         }
     }
+
+    private readonly ConcurrentDictionary<string, (string Argument, long At)> _known = new(StringComparer.Ordinal);
 
     public StandInStart Start { get; }
 
@@ -124,6 +127,30 @@ internal sealed class Pod
         var colon = argument.LastIndexOf(':');
         var scope = colon < 0 ? "" : argument[..colon];
         return Covers(scope) && double.TryParse(argument[(colon + 1)..], CultureInfo.InvariantCulture, out var number) ? number : null;
+    }
+
+    /// <summary>What requests take longer now, in milliseconds: <c>latency</c>, and <c>latency-grows</c> since this pod first knew of it.</summary>
+    public double? Delay
+    {
+        get
+        {
+            var grown = Amount("latency-grows") is { } each && Since("latency-grows") is { } since ? each * since.TotalSeconds : (double?)null;
+            return Amount("latency") is { } fixedly ? fixedly + (grown ?? 0) : grown;
+        }
+    }
+
+    /// <summary>How long this pod has known of a fault as it is set now; null while it is off.</summary>
+    public TimeSpan? Since(string fault)
+    {
+        if (World.Fault(fault) is not { } argument)
+        {
+            return null;
+        }
+
+        // Another setting of a fault is another instance, whatever it says.
+        var known = _known.AddOrUpdate(
+            fault, _ => (argument, Time.GetTimestamp()), (_, before) => ReferenceEquals(before.Argument, argument) ? before : (argument, Time.GetTimestamp()));
+        return Time.GetElapsedTime(known.At);
     }
 
     private static string Absolute(string path) => path.StartsWith('/') ? path : $"{WorkingDirectory}/{path}";

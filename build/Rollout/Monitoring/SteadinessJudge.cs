@@ -17,6 +17,9 @@ public static class SteadinessJudge
     private const double RankSignificance = 1e-3;
     private const int FewestInWindow = 6;
 
+    // One look may fall into a moment; three in a row are a state.
+    private const int LooksToBelieve = 3;
+
     /// <param name="baseline">The live stack before the switch.</param>
     /// <param name="observed">The candidate with traffic.</param>
     /// <param name="newestOnly">Whether of the windows only the newest is looked at: enough after every interval of a watch under way.</param>
@@ -59,6 +62,11 @@ public static class SteadinessJudge
                 };
             }
 
+            if (observed.Unhealthy.Values.FirstOrDefault(u => u.Looks >= LooksToBelieve) is { } sick)
+            {
+                return new Judgement(Verdict.Failed, "LessHealthyThanLive", $"{sick.Why.TrimEnd('.')}, {sick.Looks} looks in a row.", metrics);
+            }
+
             if (observed.Stalled is { } stalled)
             {
                 return new Judgement(Verdict.Failed, "ScalingStalled", $"The candidate's scaling controller stands still: {stalled}.", metrics);
@@ -67,6 +75,11 @@ public static class SteadinessJudge
             if (observed.Incomplete is { } incomplete)
             {
                 return new Judgement(Verdict.Inconclusive, "WatchIncomplete", $"The watch did not see enough: {incomplete}.", metrics);
+            }
+
+            if (observed.Unhealthy.Count > 0)
+            {
+                return new Judgement(Verdict.Inconclusive, "HealthUnsettled", $"In the newest look: {string.Join(" ", observed.Unhealthy.Values.Take(3).Select(u => u.Why))}", metrics);
             }
 
             if (observed.Problems.Count > 0)
@@ -286,6 +299,12 @@ public static class SteadinessJudge
             if (double.IsNaN(ratio) || (ratio <= _slo.ErrorRatio && !worse))
             {
                 return double.IsNaN(live) ? result with { Message = result.Message + ", live had too few requests to compare" } : result;
+            }
+
+            // A quiet service has one now and then, and a watch that is held for it teaches people to wave holds through; all services together have their own test.
+            if (seen.Errors <= 1)
+            {
+                return result with { Message = $"{result.Message}, and one error is no rate" };
             }
 
             var compared = double.IsNaN(live) ? "" : $", live {live:P2}";

@@ -31,6 +31,12 @@ public sealed record WatchPlan
     /// </summary>
     public Func<WatchSamples, bool, Judgement>? Judge { get; init; }
 
+    /// <summary>
+    /// Looked at with every reading: which services are less healthy than live's, each with why. Counters do not tell of a service that nobody asks, nor of one that
+    /// answers 200 and says that it is sick. Null where nobody looks.
+    /// </summary>
+    public Func<CancellationToken, Task<IReadOnlyDictionary<string, string>>>? Health { get; init; }
+
     /// <summary>Shown after every look.</summary>
     public Action<WatchProgress>? Show { get; init; }
 
@@ -113,6 +119,11 @@ public sealed class TrafficWatch(IMetricsSource source, string slot, string role
                 {
                     series.AddFailure(trouble);
                 }
+            }
+
+            if (plan.Health is not null && trouble is null)
+            {
+                series.AddHealth(await plan.Health(cancellationToken));
             }
 
             var elapsed = time.GetElapsedTime(start);

@@ -37,6 +37,11 @@ public sealed record IntervalSample(
     }
 }
 
+/// <summary>A service that is less healthy than live's.</summary>
+/// <param name="Looks">In so many looks in a row.</param>
+/// <param name="Why">A sentence.</param>
+public sealed record UnhealthyService([property: JsonPropertyName("looks")] int Looks, [property: JsonPropertyName("why")] string Why);
+
 /// <summary>
 /// A watch as per-interval numbers: what a scrape of the pods and a Prometheus server both come to, what the judge sees, and what is kept as
 /// <c>watch-samples.json</c>. Reading it survives missing fields, null and unknown ones.
@@ -99,6 +104,10 @@ public sealed record WatchSamples
     /// <summary>Why the scaling controller, which was read all the while, is known to stand still; null where it is not.</summary>
     [JsonPropertyName("stalled")]
     public string? Stalled { get; init; }
+
+    /// <summary>The services that were less healthy than live's in the newest look.</summary>
+    [JsonPropertyName("unhealthy")]
+    public IReadOnlyDictionary<string, UnhealthyService> Unhealthy { get; init; } = new Dictionary<string, UnhealthyService>();
 
     /// <summary>What was asked, by metric; for whoever looks into a verdict.</summary>
     [JsonPropertyName("queries")]

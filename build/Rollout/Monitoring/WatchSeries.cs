@@ -35,6 +35,24 @@ public sealed class WatchSeries
     /// <summary>Why the scaling controller is known to stand still; null where it is not.</summary>
     public string? Stalled { get; set; }
 
+    /// <summary>The services that are less healthy than live's in the newest look, with how many looks in a row and why.</summary>
+    private readonly SortedDictionary<string, (int Looks, string Why)> _unhealthy = new(StringComparer.Ordinal);
+
+    /// <summary>Adds one look at health: service to what is worse than on live; a service that is not in it is well.</summary>
+    public void AddHealth(IReadOnlyDictionary<string, string> worse)
+    {
+        ArgumentNullException.ThrowIfNull(worse);
+        foreach (var well in _unhealthy.Keys.Where(s => !worse.ContainsKey(s)).ToList())
+        {
+            _unhealthy.Remove(well);
+        }
+
+        foreach (var (service, why) in worse)
+        {
+            _unhealthy[service] = (_unhealthy.GetValueOrDefault(service).Looks + 1, why);
+        }
+    }
+
     /// <summary>Values that no counter can have (NaN, infinite, negative), each named once.</summary>
     public IReadOnlyCollection<string> Oddities => _oddities;
 
@@ -108,6 +126,7 @@ public sealed class WatchSeries
             Problems = [.. _oddities.Take(MostGaps)],
             Incomplete = Incomplete,
             Stalled = Stalled,
+            Unhealthy = _unhealthy.ToDictionary(s => s.Key, s => new UnhealthyService(s.Value.Looks, s.Value.Why)),
         };
     }
 

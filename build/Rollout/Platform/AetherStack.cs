@@ -40,9 +40,10 @@ public sealed class AetherStack(
 
     /// <summary>Health and metrics of every service, sixteen at a time (playbook 1.3).</summary>
     /// <param name="requestIdPrefix">Requests to the Nth service carry <c>x-request-id: PREFIX-N</c>, counted from 1.</param>
+    /// <param name="withMetrics">Whether the metrics page is read too.</param>
     /// <returns>In the order asked for. A service that does not answer is a snapshot too.</returns>
     public async Task<IReadOnlyList<ServiceSnapshot>> SnapshotAsync(
-        IReadOnlyList<ServiceEndpoint> services, string requestIdPrefix, CancellationToken cancellationToken)
+        IReadOnlyList<ServiceEndpoint> services, string requestIdPrefix, CancellationToken cancellationToken, bool withMetrics = true)
     {
         ArgumentNullException.ThrowIfNull(services);
         var snapshots = new ServiceSnapshot[services.Count];
@@ -50,7 +51,7 @@ public sealed class AetherStack(
             0,
             services.Count,
             new ParallelOptions { MaxDegreeOfParallelism = Parallel, CancellationToken = cancellationToken },
-            async (index, token) => snapshots[index] = await SnapshotAsync(services[index], $"{requestIdPrefix}-{index + 1}", token));
+            async (index, token) => snapshots[index] = await SnapshotAsync(services[index], $"{requestIdPrefix}-{index + 1}", withMetrics, token));
         return snapshots;
     }
 
@@ -395,12 +396,12 @@ public sealed class AetherStack(
 
     private static TimeSpan Interval(TimeSpan quiet) => TimeSpan.FromMilliseconds(Math.Clamp(quiet.TotalMilliseconds / 8, 100, 1000));
 
-    private async Task<ServiceSnapshot> SnapshotAsync(ServiceEndpoint service, string requestId, CancellationToken cancellationToken)
+    private async Task<ServiceSnapshot> SnapshotAsync(ServiceEndpoint service, string requestId, bool withMetrics, CancellationToken cancellationToken)
     {
         var answer = await _calls.GetAsync(service, "/healthz", requestId, cancellationToken);
         var (health, failing, detail) = ServiceSnapshot.Classify(answer);
         string? metrics = null;
-        if (health != Health.Unreachable)
+        if (withMetrics && health != Health.Unreachable)
         {
             var page = await _calls.GetAsync(service, "/metrics", requestId, cancellationToken);
             metrics = !page.FromCluster && page.Code == 200 && !page.Body.AsSpan().TrimStart().StartsWith("<") ? page.Body : null;

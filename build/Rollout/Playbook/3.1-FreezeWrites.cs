@@ -47,7 +47,7 @@ public sealed class FreezeWrites : PlaybookStep
         }
 
         await run.LiveStack.PreflightAsync(cancellationToken);
-        await run.BeginDrillAsync(cancellationToken);
+        await run.BeginDrillAsync(Name, cancellationToken);
         run.Console.Note($"freezing {run.Named(run.Live)}: no slot trades from here on");
         var since = await Fences.SetAsync(run, run.Live, run.LiveStack, journal, mustSeeFlow: true, holdsAlready: false, cancellationToken);
         await Fences.RefuseSharedAsync(run, cancellationToken);

@@ -17,6 +17,7 @@ public sealed class MonitorTraffic : PlaybookStep
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
+        await run.BeginDrillAsync(Name, cancellationToken);
         var remaining = await run.RemainingTrafficOf(run.Live).BeginAsync(cancellationToken);
         try
         {
@@ -29,6 +30,7 @@ public sealed class MonitorTraffic : PlaybookStep
                     MinimumScrapes = Watches.ScrapesAgainst(Watches.Baseline(run)),
                     Evaluations = run.Settings.WholeNumber("Monitoring.Cycles"),
                     Timeout = run.Settings.Duration("Monitoring.Timeout"),
+                    Health = await Candidates.HealthLookAsync(run, cancellationToken),
                 },
                 run.Settings.JudgeThresholds,
                 cancellationToken);

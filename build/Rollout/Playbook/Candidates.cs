@@ -38,13 +38,33 @@ internal static class Candidates
         }
     }
 
+    /// <summary>A look at which services are less healthy than live's were in 1.3; for a watch.</summary>
+    public static async Task<Func<CancellationToken, Task<IReadOnlyDictionary<string, string>>>> HealthLookAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var baseline = HealthOfLive(run);
+        var services = await run.ServicesAsync(run.Candidate, cancellationToken);
+        return async token =>
+        {
+            var now = await run.CandidateStack.SnapshotAsync(services, $"rollout-{run.Release}-3.3", token, withMetrics: false);
+
+            // Where nothing at all is reached, it is the way to them that is broken.
+            return now.All(s => s.Health == Health.Unreachable)
+                ? new Dictionary<string, string>()
+                : now.Where(s => baseline.Any(b => b.Service.Name == s.Service.Name))
+                    .Select(s => (s.Service.Name, Worse: AetherStack.NoWorseThan([.. baseline.Where(b => b.Service.Name == s.Service.Name)], [s])))
+                    .Where(s => s.Worse.Count > 0).ToDictionary(s => s.Name, s => s.Worse[0]);
+        };
+    }
+
+    private static List<ServiceSnapshot> HealthOfLive(RolloutRun run) =>
+        [.. (run.Fact(nameof(ExportHealthSnapshot), "health") as JsonObject ?? [])
+            .Select(p => new ServiceSnapshot(
+                new ServiceEndpoint(p.Key, string.Empty), Enum.Parse<Health>(p.Value!.GetValue<string>(), ignoreCase: true), [], string.Empty, null, null, string.Empty))];
+
     /// <summary>"No worse than live" by the snapshot of 1.3.</summary>
     public static async Task RequireHealthAsync(RolloutRun run, CancellationToken cancellationToken)
     {
-        var baseline = (run.Fact(nameof(ExportHealthSnapshot), "health") as JsonObject ?? [])
-            .Select(p => new ServiceSnapshot(
-                new ServiceEndpoint(p.Key, string.Empty), Enum.Parse<Health>(p.Value!.GetValue<string>(), ignoreCase: true), [], string.Empty, null, null, string.Empty))
-            .ToList();
+        var baseline = HealthOfLive(run);
         var services = await run.ServicesAsync(run.Candidate, cancellationToken);
         await Waiting.UntilAsync(
             "the candidate to be as healthy as live",

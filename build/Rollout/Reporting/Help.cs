@@ -20,7 +20,7 @@ internal static class Help
         Print(console, [.. tasks.Keys.Except(PlaybookOrder.All).Except(stages).Order(StringComparer.Ordinal)], tasks);
         console.Line("Options:");
         console.Line("  --json, --verify            Status for a machine; Status that re-reads finished steps");
-        console.Line("  --fault=NAME[=ARGUMENT]     Rehearse: a drill that must end in an automatic rollback");
+        console.Line("  --fault=NAME[=ARGUMENT]     Rehearse: a drill, which must end as its name wants (README, Drills)");
         console.Line("  --again                     go forward with a release that was rolled back");
         console.Line("  --break-lock=REASON         take the lock from a run that is not known to be dead; the reason is journalled");
         console.Line("  --accept-point-of-no-return go on although the migrations were not additive, so that no rollback leads back");

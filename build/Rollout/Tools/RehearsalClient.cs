@@ -17,7 +17,7 @@ public sealed class RehearsalClient : IAsyncDisposable
 {
     // What is wrong with the candidate under these, clients see, until the drill has rolled back.
     private static readonly string[] Harmful =
-        ["edge-wrong-certificate", "edge-not-found", "errors", "latency", "session-store-missing", "never-ready", "slow-start"];
+        ["edge-wrong-certificate", "edge-not-found", "errors", "latency", "latency-grows", "session-store-missing", "never-ready", "service-down", "slow-start"];
 
     private readonly ClientTraffic _traffic;
     private readonly TimeSpan _ttl;

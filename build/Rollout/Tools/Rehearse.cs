@@ -6,17 +6,18 @@ using Rollout.Playbook;
 namespace Rollout.Tools;
 
 /// <summary>A whole rollout where nobody is harmed; ends by asking the exchange who sent orders.</summary>
-[TaskDescription("Rehearse the whole rollout in embedded or kind; --fault=NAME is a drill that must end in an automatic rollback")]
+[TaskDescription("Rehearse the whole rollout in embedded or kind; --fault=NAME is a drill that must end as its name wants")]
 [IsDependentOn(typeof(Verify))]
 public sealed class Rehearse : AsyncFrostingTask<RolloutContext>
 {
     public override async Task RunAsync(RolloutContext context)
     {
         var run = await context.OpenAsync();
-        if (context.Request.Fault is { } fault)
+        var drill = context.Request.Fault is { } fault ? Drill.Of(fault) : null;
+        if (drill is not null and not { Ends: DrillEnd.Done })
         {
             throw new RolloutException(
-                $"The drill {fault} did no harm: the rollout of {run.Release} is complete. A drill must end in an automatic rollback.",
+                $"The drill {drill.Name} did no harm: the rollout of {run.Release} is complete. It must {drill.MustEnd}.",
                 $"Take a fault that the watch or a step notices; the rollout itself is taken back with {context.CommandFor(nameof(Rollback))}");
         }
 
@@ -50,6 +51,11 @@ public sealed class Rehearse : AsyncFrostingTask<RolloutContext>
                 $"The rollout is complete, but a client saw what it must not see: {string.Join("; ", problems)}.",
                 $"Look second by second: {Path.Combine(run.Folder, "client.csv")}",
                 ExitCode.Held);
+        }
+
+        if (drill is not null)
+        {
+            context.Console.Line($"The drill {drill.Name} ended as it must: the rollout is done.");
         }
     }
 }

@@ -127,6 +127,43 @@ public sealed class TrafficWatchTests
         Assert.That(_reports.Lines.Count(l => l.Contains("watching as long again", StringComparison.Ordinal)), Is.EqualTo(atFirst == Verdict.Inconclusive ? 1 : 0));
     }
 
+    [Test]
+    public async Task A_service_that_says_it_is_sick_three_looks_in_a_row_fails_the_watch_and_one_that_was_sick_once_does_not()
+    {
+        var looks = 0;
+        var sick = new Dictionary<string, string> { ["risk"] = "risk is in error (db: gone); on live it is ok." };
+        var plan = new WatchPlan
+        {
+            Interval = TimeSpan.FromSeconds(1),
+            MinimumScrapes = 8,
+            Health = _ => Task.FromResult<IReadOnlyDictionary<string, string>>(++looks is 2 or 3 or 5 or 6 or 7 ? sick : new Dictionary<string, string>()),
+            Judge = (samples, _) => SteadinessJudge.Judge(new WatchSamples(), samples, new JudgeThresholds()),
+        };
+        var result = await WatchAsync(plan);
+        Assert.That(result.Series.Scrapes, Is.EqualTo(7), "two looks are a moment, three are a state");
+        Assert.That((result.Samples.Verdict!.Verdict, result.Samples.Verdict.Reason), Is.EqualTo((Verdict.Failed, "LessHealthyThanLive")));
+        Assert.That(result.Samples.Verdict.Message, Is.EqualTo("risk is in error (db: gone); on live it is ok, 3 looks in a row."));
+        var again = WatchSamples.FromJson(result.Samples.ToJson(), "kept");
+        Assert.That(SteadinessJudge.Judge(new WatchSamples(), again, new JudgeThresholds()).Reason, Is.EqualTo("LessHealthyThanLive"), "what is archived is judged alike");
+    }
+
+    [Test]
+    public async Task A_service_that_is_sick_in_the_last_look_leaves_the_watch_open()
+    {
+        _time.OnPause = () => _evaluations++;
+        var looks = 0;
+        var result = await WatchAsync(new WatchPlan
+        {
+            Interval = TimeSpan.FromSeconds(1),
+            MinimumScrapes = 5,
+            Health = _ => Task.FromResult<IReadOnlyDictionary<string, string>>(
+                ++looks is 5 or 9 ? new Dictionary<string, string> { ["risk"] = "risk is in error." } : new Dictionary<string, string>()),
+            Judge = (samples, _) => SteadinessJudge.Judge(new WatchSamples(), samples, new JudgeThresholds()),
+        });
+        Assert.That(result.Series.Scrapes, Is.EqualTo(9), "it was made twice as long");
+        Assert.That((result.Samples.Verdict!.Verdict, result.Samples.Verdict.Reason), Is.EqualTo((Verdict.Inconclusive, "HealthUnsettled")));
+    }
+
     [TestCase(20, ExpectedResult = 12)]
     [TestCase(4, ExpectedResult = 12)]
     [TestCase(3, ExpectedResult = 18)]

@@ -40,6 +40,18 @@ internal sealed class Metric(string name, string kind, string help, string[] lab
         }
     }
 
+    /// <summary>Forgets what was counted; a gauge keeps its value.</summary>
+    public void BeginAnew()
+    {
+        lock (_lock)
+        {
+            if (kind != "gauge")
+            {
+                _series.Clear();
+            }
+        }
+    }
+
     public void WriteTo(StringBuilder text)
     {
         text.Append("# HELP ").Append(name).Append(' ').Append(help).Append('\n');

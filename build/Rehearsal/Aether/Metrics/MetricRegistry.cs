@@ -11,6 +11,7 @@ internal sealed class MetricRegistry
 
     private readonly Lock _lock = new();
     private readonly List<Metric> _metrics = [];
+    private string? _begunFor;
 
     public Metric Counter(string name, string help, params string[] labels) => Add(new Metric(name, "counter", help, labels, []));
 
@@ -31,6 +32,19 @@ internal sealed class MetricRegistry
         }
 
         return text.ToString();
+    }
+
+    /// <summary>All counters begin anew, as after a restart; once for the same occasion.</summary>
+    public void BeginAnew(string occasion)
+    {
+        lock (_lock)
+        {
+            if (!ReferenceEquals(_begunFor, occasion))
+            {
+                _begunFor = occasion;
+                _metrics.ForEach(m => m.BeginAnew());
+            }
+        }
     }
 
     private Metric Add(Metric metric)

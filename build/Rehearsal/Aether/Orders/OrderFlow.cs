@@ -81,7 +81,7 @@ internal sealed class OrderFlow(Pod pod, ExchangeClient exchange, TradingSwitche
     {
         var start = pod.Time.GetUtcNow();
         var clock = pod.Time.GetTimestamp();
-        if (pod.Amount("latency") is { } milliseconds)
+        if (pod.Delay is { } milliseconds)
         {
             await Task.Delay(TimeSpan.FromMilliseconds(milliseconds), pod.Time, ct);
         }

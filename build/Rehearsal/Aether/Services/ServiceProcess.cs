@@ -83,7 +83,7 @@ internal sealed class ServiceProcess
     public void Trickle()
     {
         // Two uniform draws make a rise and a tail that look like a service's latency: mostly 3–15 ms, rarely 30.
-        var elapsed = TimeSpan.FromMilliseconds(2 + (_random.NextDouble() * _random.NextDouble() * 25) + (Pod.Amount("latency") ?? 0));
+        var elapsed = TimeSpan.FromMilliseconds(2 + (_random.NextDouble() * _random.NextDouble() * 25) + (Pod.Delay ?? 0));
         var failed = _random.NextDouble() < (Pod.Amount("errors") ?? 0);
         _requests.Observe(elapsed.TotalSeconds, _workload.Name, "GET", failed ? "500" : "200");
         _service.Observe(elapsed, failed);
@@ -211,7 +211,21 @@ internal sealed class ServiceProcess
         }
     }
 
-    private Answer Exposition() => Answer.Plain(Pod.Metrics.Expose(), "text/plain; version=0.0.4; charset=utf-8");
+    private Answer Exposition()
+    {
+        // Where nothing else tells that a service is alive, its probe asks for this page.
+        if (_workload.Healthz && Pod.Struck("metrics-missing"))
+        {
+            throw new Refusal(404, "Not Found");
+        }
+
+        if (Pod.Amount("counter-reset") is { } seconds && Pod.Since("counter-reset") is { } since && since.TotalSeconds >= seconds)
+        {
+            Pod.Metrics.BeginAnew(Pod.World.Fault("counter-reset")!);
+        }
+
+        return Answer.Plain(Pod.Metrics.Expose(), "text/plain; version=0.0.4; charset=utf-8");
+    }
 
     private async Task HandleAsync(HttpContext context)
     {
@@ -226,6 +240,12 @@ internal sealed class ServiceProcess
         if (_workload.Metrics || _traces is not null)
         {
             context.Response.Headers["x-request-id"] = requestId;
+        }
+
+        if (Pod.Struck("service-down"))
+        {
+            context.Abort();
+            return;
         }
 
         var answer = await AnswerAsync(context);
@@ -289,7 +309,7 @@ internal sealed class ServiceProcess
 
     private async Task MisbehaveAsync(CancellationToken ct)
     {
-        if (Pod.Amount("latency") is { } milliseconds)
+        if (Pod.Delay is { } milliseconds)
         {
             await Task.Delay(TimeSpan.FromMilliseconds(milliseconds), Pod.Time, ct);
         }
