@@ -27,7 +27,7 @@ internal static class ClientSection
         ];
         return Html.Of($"""
             {Plot.Draw("Requests a second", $"Answers by slot, {Words.Plural(seconds.Count, "second")}.", axis, answered, freezes, marks, answered.SelectMany(l => l.Points).Max(p => p.Value) ?? 1, v => Words.Number(v))}
-            {Plot.Draw("Latency a client saw", "p50, p95 and the longest of each second, from when the client wanted to send.", axis, latency, freezes, marks, latency[1].Points.Max(p => p.Value) * 1.2 ?? 1, v => Words.Number(v, "ms"))}
+            {Plot.Draw("Latency a client saw", "p50, p95 and the longest of each second, from when the client wanted to send.", axis, latency, freezes, marks, Math.Min(latency[0].Points.Max(p => p.Value) ?? 1, 6 * (latency[1].Points.Max(p => p.Value) ?? 1)), v => Words.Number(v, "ms"))}
             <h3>Orders, and reads that failed</h3>
             <div class="strip">{Plot.Marks(axis, freezes, marks)}
             {Strip("orders accepted", "good", axis, freezes, seconds, s => s.Accepted)}{Strip("orders fenced", "frozen", axis, freezes, seconds, s => s.Fenced)}{Strip("orders refused", "bad", axis, freezes, seconds, s => s.Refused)}{Strip("reads failed", "bad", axis, freezes, seconds, s => s.ReadsFailed)}

@@ -8,6 +8,7 @@ internal static class FlipSection
     // More lines than these say nothing to an eye; the table below the plots has every service.
     private const int MostLines = 12;
     private const int MostServices = 250;
+    private const int WorstServices = 5;
 
     public static IReadOnlyList<PlotMark> Marks(ReportStory story) =>
     [
@@ -76,13 +77,15 @@ internal static class FlipSection
         var known = single.SelectMany(l => l.Points).Select(p => p.Value).OfType<double>().Order().ToList();
         var highest = main.SelectMany(l => l.Points).Max(p => p.Value) ?? 0;
         var top = Math.Max(highest * 1.1, known.Count > 0 ? Math.Min(known[(int)(0.98 * (known.Count - 1))], highest * 6) : 0);
-        if (main.All(l => l.Points.All(p => p.Value is null)))
+        var unknown = main.Where(l => l.Points.All(p => p.Value is null)).ToList();
+        var missing = Html.Join(unknown.Select(l => Html.Of($"""<p class="missing">{title}: no sample of {l.Name} has it.</p>""")));
+        if (unknown.Count == main.Count)
         {
-            return Html.Of($"""<p class="missing">{title}: none of the samples has it.</p>""");
+            return missing;
         }
 
         var seen = string.Join("; ", main.Select(l => $"{l.Name}: {Words.Plural(l.Points.Count(p => p.Value is not null), "interval")}, at the most {(l.Points.Max(p => p.Value) is { } most ? format(most) : "unknown")}"));
-        return Plot.Draw(title, $"{seen}.", axis, [.. single, .. main], freezes, marks, top > 0 ? top : 0.01, format);
+        return Html.Of($"{Plot.Draw(title, $"{seen}.", axis, [.. single, .. main], freezes, marks, top > 0 ? top : 0.01, format)}{missing}");
     }
 
     private static IEnumerable<(DateTimeOffset At, double? Value)> Whole(WatchFile watch, Func<WatchPoint, double?> of) =>
@@ -104,22 +107,22 @@ internal static class FlipSection
             Candidate = Sum(watches.Where(w => !w.IsBaseline), name),
             Latency = Lines(watches, name, story, p => p.P95),
             Errors = Lines(watches, name, story, Ratio),
-        }).OrderByDescending(s => s.Candidate.Errors ?? 0).ThenByDescending(s => s.Candidate.P95 / s.Live.P95 ?? 0).ThenBy(s => s.Name, StringComparer.Ordinal).ToList();
+        }).OrderByDescending(s => s.Candidate.Errors ?? 0).ThenBy(s => s.Candidate.Requests is not null || s.Live.Requests is null).ThenByDescending(s => s.Candidate.P95 / s.Live.P95 ?? 0).ThenBy(s => s.Name, StringComparer.Ordinal).ToList();
+        string[] columns = ["Service", "Requests", "Errors", "p95, median", "p95 over time", "Errors over time"];
+        var drawn = rows.Take(MostServices).Select(s => (IReadOnlyList<Html>)
+        [
+            PageTable.Text(Words.Cut(s.Name, 120)),
+            PageTable.Text($"{Count(s.Live.Requests)} → {Count(s.Candidate.Requests)}"),
+            PageTable.Text($"{Words.Percent(s.Live.Errors)} → {Words.Percent(s.Candidate.Errors)}"),
+            PageTable.Text($"{Words.Seconds(s.Live.P95)} → {Words.Seconds(s.Candidate.P95)}"),
+            Plot.Spark($"p95 of {Words.Cut(s.Name, 80)}", axis, s.Latency, Top(s.Latency)),
+            Plot.Spark($"errors of {Words.Cut(s.Name, 80)}", axis, s.Errors, Math.Max(0.02, Top(s.Errors))),
+        ]).ToList();
         var rest = rows.Count - MostServices;
         return Html.Of($"""
-            <details{(rows.Count <= 30 ? Html.Of($" open=\"open\"") : Html.Empty)}><summary>{Words.Plural(rows.Count, "service")}, one by one</summary>
-            {PageTable.Of(
-                $"Each as {story.Live} (live) before the flip, then as {story.Candidate} (candidate) after it; the worst first",
-                ["Service", "Requests", "Errors", "p95, median", "p95 over time", "Errors over time"],
-                rows.Take(MostServices).Select(s => (IReadOnlyList<Html>)
-                [
-                    PageTable.Text(Words.Cut(s.Name, 120)),
-                    PageTable.Text($"{Count(s.Live.Requests)} → {Count(s.Candidate.Requests)}"),
-                    PageTable.Text($"{Words.Percent(s.Live.Errors)} → {Words.Percent(s.Candidate.Errors)}"),
-                    PageTable.Text($"{Words.Seconds(s.Live.P95)} → {Words.Seconds(s.Candidate.P95)}"),
-                    Plot.Spark($"p95 of {Words.Cut(s.Name, 80)}", axis, s.Latency, Top(s.Latency)),
-                    Plot.Spark($"errors of {Words.Cut(s.Name, 80)}", axis, s.Errors, Math.Max(0.02, Top(s.Errors))),
-                ]))}{(rest > 0 ? Html.Of($"""<p class="note">{Words.Plural(rest, "more service")} are in the files of evidence.</p>""") : Html.Empty)}</details>
+            {PageTable.Of($"The services that are worst, each as {story.Live} (live) before the flip → as {story.Candidate} (candidate) after it", columns, drawn.Take(WorstServices))}
+            {(drawn.Count > WorstServices ? Html.Of($"""<details><summary>{Words.Plural(drawn.Count - WorstServices, "other service")}</summary>{PageTable.Of("Worse ones first", columns, drawn.Skip(WorstServices))}</details>""") : Html.Empty)}
+            {(rest > 0 ? Html.Of($"""<p class="note">{Words.Plural(rest, "more service")}, none of them worse, {(rest == 1 ? "is" : "are")} in the files of evidence.</p>""") : Html.Empty)}
             """);
     }
 

@@ -34,9 +34,18 @@ internal readonly ref struct HtmlHandler
 
     public void AppendFormatted(Html markup) => _text.Append(markup.ToString());
 
-    public void AppendFormatted(IEnumerable<Html> parts) => _text.Append(Html.Join(parts).ToString());
-
-    public void AppendFormatted<T>(T value) => AppendText(Convert.ToString(value, CultureInfo.InvariantCulture));
+    // Overloads are chosen by type, and a list is not an enumerable's: so it is looked at when it is here.
+    public void AppendFormatted<T>(T value)
+    {
+        if (value is IEnumerable<Html> parts)
+        {
+            _text.Append(Html.Join(parts).ToString());
+        }
+        else
+        {
+            AppendText(Convert.ToString(value, CultureInfo.InvariantCulture));
+        }
+    }
 
     public void AppendFormatted<T>(T value, string format)
         where T : IFormattable => AppendText(value.ToString(format, CultureInfo.InvariantCulture));

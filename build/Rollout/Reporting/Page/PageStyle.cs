@@ -48,7 +48,7 @@ internal static class PageStyle
         td details{margin:.2rem 0 0}
         .hash{font-size:.75rem;color:var(--soft);background:none;padding:0;word-break:break-all}
         .gantt th,.gantt td{border-top:0;padding-top:0;padding-bottom:0;height:2.05rem;vertical-align:middle}
-        .gantt tbody th{width:15rem;font-weight:500}
+        .gantt tbody th{width:17.5rem;font-weight:500;white-space:nowrap}
         .gantt tbody th b{display:inline-block;min-width:2rem}
         .gantt td:nth-child(2){width:6.5rem}.gantt td:nth-child(3){width:5.5rem;color:var(--soft)}
         .gantt td:last-child,.gantt .scale{padding-right:0}
@@ -56,14 +56,14 @@ internal static class PageStyle
         .gantt td svg{display:block;width:100%;height:2.05rem}
         .bar{fill:var(--good)}.bar.failed{fill:var(--bad)}.bar.doubt{fill:var(--doubt)}
         .lane{stroke:var(--rule);stroke-width:1;vector-effect:non-scaling-stroke}
-        .freeze{fill:var(--frozen-fill)}
-        .cut{fill:var(--rule);opacity:.55}
-        .moment{stroke:var(--ink);stroke-width:1.25;stroke-dasharray:2 3;fill:none;vector-effect:non-scaling-stroke;opacity:.75}
+        rect.freeze{fill:var(--frozen-fill)}
+        rect.cut{fill:var(--rule);opacity:.55}
+        path.moment{stroke:var(--ink);stroke-width:1.25;stroke-dasharray:2 3;fill:none;vector-effect:non-scaling-stroke;opacity:.75}
         .marks,.xs{position:relative;font-size:.75rem;line-height:1.3}
-        .xs{height:1.4em;color:var(--soft)}
+        .xs{height:1.6em;padding-top:.2em;color:var(--soft)}
         .marks span,.xs span{position:absolute;white-space:nowrap}
         .middle{transform:translateX(-50%)}.last{transform:translateX(-100%)}
-        .marks .freeze{color:var(--frozen);font-weight:600}.marks .cut{color:var(--soft);opacity:1}
+        .marks .freeze{color:var(--frozen);font-weight:600}.marks .cut,.marks .moment{color:var(--soft);font-weight:500}
         .plot{margin:1rem 0 .4rem}
         .plot .marks,.plot .xs{margin-left:3.6rem}
         figcaption{font-weight:600;font-size:.9375rem;display:flex;flex-wrap:wrap;gap:.15rem 1.25rem;align-items:baseline;margin-bottom:.25rem}
@@ -76,7 +76,7 @@ internal static class PageStyle
         .grid{stroke:var(--rule);stroke-width:1;fill:none;vector-effect:non-scaling-stroke}
         .line{fill:none;stroke:currentColor;stroke-width:1.25;stroke-linejoin:round;stroke-linecap:round;vector-effect:non-scaling-stroke}
         .line.blue{stroke:var(--blue)}.line.green{stroke:var(--green)}.line.frozen{stroke:var(--frozen)}.line.bad{stroke:var(--bad)}.line.good{stroke:var(--good)}.line.plain{stroke:var(--ink)}.line.soft{stroke:var(--soft)}
-        .line.main{stroke-width:2.5}.line.faint{opacity:.35;stroke-width:1}.line.dashed{stroke-dasharray:6 4}.line.dotted{stroke-dasharray:1 4}
+        .line.main{stroke-width:2.5}.line.faint{opacity:.5;stroke-width:1}.line.dashed{stroke-dasharray:6 4}.line.dotted{stroke-dasharray:1 4}
         .spark{display:block;width:9rem;height:1.7rem;overflow:hidden;background:var(--code);border-radius:3px}
         .strip{display:grid;grid-template-columns:11rem 1fr;gap:0 .75rem;align-items:center;font-size:.8125rem}
         .strip svg{display:block;width:100%;height:1.4rem}
@@ -89,15 +89,17 @@ internal static class PageStyle
         .hero,section{padding-left:.9rem;padding-right:.9rem}
         thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
         table,tbody,tr,th,td{display:block}caption{display:block}
-        tbody tr{border-top:1px solid var(--rule);padding:.45rem 0}
+        tbody tr{display:grid;grid-template-columns:1fr 1fr;gap:0 .75rem;border-top:1px solid var(--rule);padding:.45rem 0}
+        tbody th,td:last-child{grid-column:1/-1}
         th,td{border:0;padding:.1rem 0}
         td[data-label]::before{content:attr(data-label)": ";color:var(--soft)}
         .gantt tbody tr{display:grid;grid-template-columns:1fr auto auto;gap:0 .75rem;border:0;padding:.35rem 0 0}
         .gantt th,.gantt td,.gantt tbody th,.gantt td:nth-child(2),.gantt td:nth-child(3){height:auto;width:auto}
         .gantt td[data-label]::before{content:none}
-        .gantt td:last-child{grid-column:1/-1;height:1rem}.gantt td svg{height:1rem}
-        .gantt thead.scale{position:static;width:auto;height:auto;clip-path:none;overflow:visible}
-        .gantt thead.scale th:not(:last-child){display:none}
+        .gantt tbody th{grid-column:1}.gantt td:last-child{height:1rem}.gantt td svg{height:1rem}
+        .gantt thead.scale{display:block;position:static;width:auto;height:auto;clip-path:none;overflow:visible}
+        .gantt thead.scale th:not(:last-child){display:none}.gantt thead.scale tr,.gantt thead.scale th{display:block;height:auto}
+        .gantt tbody th{white-space:normal}
         .plot .marks,.plot .xs{margin-left:3rem}.field{padding-left:3rem;height:9rem}.ys span{width:2.7rem}
         .strip{grid-template-columns:1fr}.strip .xs,.strip .marks{grid-column:1}
         .spark{width:100%}}

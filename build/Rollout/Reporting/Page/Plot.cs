@@ -66,32 +66,30 @@ internal static class Plot
         var labels = marks.Select(m => (X: axis.X(m.At), m.Label, Class: "moment"))
             .Concat(freezes.Select(f => (X: (axis.X(f.From) + axis.X(f.To ?? axis.To)) / 2, Label: f.To is { } to ? $"frozen {Words.Span(to - f.From)}" : "frozen, still", Class: "freeze")))
             .Concat(axis.Cuts.Select(c => (X: (c.Left + c.Right) / 2, Label: $"{Words.Span(c.Hidden)} left out", Class: "cut")));
-        foreach (var (x, label, kind) in labels.OrderBy(l => l.X))
+        foreach (var (x, label, kind) in labels.OrderBy(l => TimeAxis.Centre(l.X, LabelRoom)))
         {
-            var row = rows.FindIndex(last => x - last >= LabelRoom);
+            var centre = TimeAxis.Centre(x, LabelRoom);
+            var row = rows.FindIndex(last => centre - last >= LabelRoom);
             if (row < 0)
             {
                 row = rows.Count;
-                rows.Add(x);
+                rows.Add(centre);
             }
 
-            rows[row] = x;
-            words.Add(Html.Of($"""<span class="{kind} {Side(x)}" style="left:{x / 10:0.#}%;top:{row * 1.3:0.#}em">{label}</span>"""));
+            rows[row] = centre;
+            words.Add(Html.Of($"""<span class="{kind} {TimeAxis.Side(x)}" style="left:{x / 10:0.#}%;top:{row * 1.3:0.#}em">{label}</span>"""));
         }
 
         return words.Count == 0 ? Html.Empty : Html.Of($"""<div class="marks" style="height:{rows.Count * 1.3:0.#}em">{words}</div>""");
     }
 
     public static Html Ticks(TimeAxis axis) => Html.Of($"""
-        <div class="xs">{axis.Ticks().Select(t => Html.Of($"""<span class="{Side(t.X)}" style="left:{t.X / 10:0.#}%">{t.Label}</span>"""))}</div>
+        <div class="xs">{axis.Ticks().Select(t => Html.Of($"""<span class="{TimeAxis.Side(t.X)}" style="left:{t.X / 10:0.#}%">{t.Label}</span>"""))}</div>
         """);
 
     private static Html Legend(PlotLine line) => Html.Of($"""
         <span><svg class="sample" viewBox="0 0 26 8" aria-hidden="true"><path class="line {line.Class}" d="M1 4H25"/></svg>{line.Name}</span>
         """);
-
-    // Near an edge a label leans inwards, so that nothing is wider than the page.
-    private static string Side(double x) => x < 120 ? "first" : x > TimeAxis.Width - 120 ? "last" : "middle";
 
     private static (int Steps, double Step) Grid(double top)
     {

@@ -102,9 +102,10 @@ internal static class RecordSections
             rows.Add((string.Join(", ", unreached.Select(ReportStory.Named)), story.Failure is { } failure ? $"not reached: {ReportStory.Named(failure.Step)} failed" : "not reached yet"));
         }
 
-        foreach (var step in story.Steps.Where(s => s.Last is { State: "done", Begin.Data: { } data } && data["changes"] is JsonArray { Count: 0 }))
+        var unneeded = story.Steps.Where(s => s.Last is { State: "done", Begin.Data: { } data } && data["changes"] is JsonArray { Count: 0 }).Select(s => $"{s.Number} {s.Title}").ToList();
+        if (unneeded.Count > 0)
         {
-            rows.Add(($"{step.Number} {step.Title}", "nothing was to be changed: the world was as it must be, and was confirmed"));
+            rows.Add((string.Join(", ", unneeded), "nothing was to be changed: the world was as it must be, and that was confirmed"));
         }
 
         rows.AddRange(source.Missing.Select(m => ("On this page", m)));

@@ -56,7 +56,7 @@ public static class ReportPage
         {
             ReportState.Done => ("✓", "done", "14733d"),
             ReportState.RolledBack => ("↩", "back", "855000"),
-            ReportState.Held => ("✋", "held", "b3261e"),
+            ReportState.Held => ("■", "held", "b3261e"),
             ReportState.Failed => ("✗", "failed", "b3261e"),
             _ => ("…", "open", "855000"),
         };
@@ -75,13 +75,13 @@ public static class ReportPage
             <!DOCTYPE html>
             <html lang="en"><head><meta charset="utf-8"/><meta http-equiv="Content-Security-Policy" content="{Policy}"/>
             <meta name="viewport" content="width=device-width, initial-scale=1"/><meta name="color-scheme" content="light dark"/><meta name="referrer" content="no-referrer"/>
-            <title>{story.Headline} · {source.Release} · {source.Environment}</title>
+            <title>{Words.Cut(story.Headline, 200)} · {source.Release} · {source.Environment}</title>
             <link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E%3Ccircle cx='4' cy='4' r='4' fill='%23{colour}'/%3E%3C/svg%3E"/>
             <style>
             {PageStyle.Css}</style></head><body>
             <header class="top"><div class="hero {kind}">
             <p class="over">Aether Rollout · <b>{source.Release}</b> · {source.Environment}</p>
-            <h1><span class="sign" aria-hidden="true">{sign}</span> {story.Headline}</h1>
+            <h1><span class="sign" aria-hidden="true">{sign}</span> {Words.Cut(story.Headline, 200)}</h1>
             {Drawn("The summary", () => Summary(source, story))}
             </div>
             <nav aria-label="Sections">{sections.Select(s => Html.Of($"""<a href="#{s.Id}">{s.Title}</a>"""))}</nav></header>
@@ -148,15 +148,15 @@ public static class ReportPage
 
         var judged = source.Watches.LastOrDefault(w => w.Verdict is not null);
         var told = source.Entries.LastOrDefault(e => e.Data.Text("verdict") is not null);
-        var verdict = judged?.Verdict!.Verdict ?? told?.Data.Text("verdict");
-        yield return ("Verdict", verdict is null ? Html.Of($"none") : Words.Badge(verdict), judged is not null ? Words.Cut(judged.Verdict!.Message, 160) : told is not null ? told.Data.Text("reason") ?? string.Empty : "nothing was judged");
+        var verdict = judged?.Verdict!.Verdict ?? told?.Data.Text("verdict") ?? VerdictSection.In(story.Failure);
+        yield return ("Verdict", verdict is null ? Html.Of($"none") : Words.Badge(verdict), judged is not null ? Words.Cut(judged.Verdict!.Message, 160) : told is not null ? told.Data.Text("reason") ?? string.Empty : verdict is null ? "nothing was judged" : "the watch kept no samples");
 
         if (source.Client is { Seconds: { Count: > 0 } seconds })
         {
             var failed = seconds.Sum(s => s.ReadsFailed);
             yield return (
                 "A client saw",
-                Html.Of($"{Words.Number(failed)} of {Words.Number(seconds.Sum(s => s.Reads))} reads fail"),
+                Html.Of($"""<span class="{(failed > 0 ? "bad" : "plain")}">{Words.Number(failed)} of {Words.Number(seconds.Sum(s => s.Reads))} reads failed</span>"""),
                 $"orders: {Words.Number(seconds.Sum(s => s.Accepted))} accepted, {Words.Number(seconds.Sum(s => s.Fenced))} fenced, {Words.Number(seconds.Sum(s => s.Refused))} refused");
         }
 

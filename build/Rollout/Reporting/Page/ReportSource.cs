@@ -115,8 +115,8 @@ internal sealed record ReportSource(string Release, string Environment, IReadOnl
 
     private static ReportedFile Look(string path, string sha256, EvidenceFolder evidence)
     {
-        // A path of the journal is joined to the folder; one that would lead out of it is none of ours.
-        var full = Path.GetFullPath(evidence.FullPath(path));
+        // A path of the journal is joined to the folder; one that is no path, or would lead out of it, is none of ours.
+        var full = path.Contains('\0', StringComparison.Ordinal) ? string.Empty : Path.GetFullPath(evidence.FullPath(path));
         if (!full.StartsWith(evidence.Directory + Path.DirectorySeparatorChar, StringComparison.Ordinal) || !File.Exists(full))
         {
             return new ReportedFile(path, sha256, null, ReportedFile.Gone);

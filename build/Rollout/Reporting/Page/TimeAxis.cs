@@ -71,14 +71,26 @@ internal sealed class TimeAxis
             // A piece that is shorter than a step still says when it was.
             for (var at = first > to ? from : first; at <= to; at += step)
             {
-                if (X(at) - last >= LabelRoom)
+                if (Centre(X(at), LabelRoom) - last >= LabelRoom)
                 {
-                    last = X(at);
-                    yield return (last, at.UtcDateTime.ToString((days ? "MM-dd " : string.Empty) + (step < TimeSpan.FromMinutes(1) ? "HH:mm:ss" : "HH:mm"), CultureInfo.InvariantCulture));
+                    last = Centre(X(at), LabelRoom);
+                    yield return (X(at), at.UtcDateTime.ToString((days ? "MM-dd " : string.Empty) + (step < TimeSpan.FromMinutes(1) ? "HH:mm:ss" : "HH:mm"), CultureInfo.InvariantCulture));
                 }
             }
         }
     }
+
+    /// <summary>Where the middle of a label is; near an edge it leans inwards, so that nothing is wider than the page.</summary>
+    /// <param name="room">The label's width.</param>
+    public static double Centre(double x, double room) => Side(x) switch
+    {
+        "first" => x + (room / 2),
+        "last" => x - (room / 2),
+        _ => x,
+    };
+
+    /// <summary>The class of a label there.</summary>
+    public static string Side(double x) => x < 120 ? "first" : x > Width - 120 ? "last" : "middle";
 
     private static List<(DateTimeOffset From, DateTimeOffset To)> Merge(List<(DateTimeOffset From, DateTimeOffset To)> sorted, TimeSpan gap)
     {

@@ -28,7 +28,7 @@ internal static class TimelineSection
     {
         var bars = step.Attempts.Select(a => Html.Of(
             $"""<rect class="bar {Kind(a, step)}" x="{axis.X(a.From):0.#}" y="5" width="{Math.Max(3, axis.X(a.To) - axis.X(a.From)):0.#}" height="10"><title>{step.Title}: {a.State}, {Words.Clock(a.From)} to {Words.Clock(a.To)} UTC</title></rect>"""));
-        var outcome = step.Undone ? "undone" : step.Last.State;
+        var outcome = step is { Undone: true, Last.State: "done" } ? "undone" : step.Last.State;
         return Html.Of($"""
             <tr><th scope="row"><b>{step.Number}</b> {step.Title}</th><td data-label="Outcome">{Words.Badge(outcome)}</td><td data-label="Took">{Words.Span(step.Last.To - step.Last.From)}</td><td>
             <svg role="img" viewBox="0 0 {TimeAxis.Width} {LaneHeight}" preserveAspectRatio="none"><title>{step.Number} {step.Title}: {Words.Period(step.Attempts[0].From, step.Last.To)}</title>{Plot.Bands(axis, story.Freezes, marks, LaneHeight)}<path class="lane" d="M0 10H{TimeAxis.Width}"/>{bars}</svg></td></tr>

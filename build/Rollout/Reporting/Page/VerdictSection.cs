@@ -9,6 +9,8 @@ internal static class VerdictSection
 {
     private const int MostMetrics = 400;
 
+    private static readonly string[] Columns = ["Service", "Metric", "Verdict", "Observed", "Live before", "Limit", "Chance", "Why"];
+
     // All answers together; the worst metrics come first and get theirs whole.
     private const int MostRaw = 300_000;
 
@@ -22,20 +24,25 @@ internal static class VerdictSection
             : Html.Of($"{judged.Select(Judged)}{told}");
     }
 
+    /// <summary>The verdict that a failed watch's message names; null where it names none.</summary>
+    public static string? In(JournalEntry? failure) =>
+        failure?.Data.Text("message") is { } message ? Enum.GetNames<Verdict>().FirstOrDefault(v => message.Contains($" ended {v} (", StringComparison.Ordinal)) : null;
+
     private static Html Judged(WatchFile watch)
     {
         var verdict = watch.Verdict!;
         var metrics = verdict.Metrics.OrderBy(m => Severity(m.Verdict)).ThenByDescending(m => m.Counts).ThenBy(m => m.Service, StringComparer.Ordinal).ThenBy(m => m.Metric, StringComparer.Ordinal).ToList();
         var room = MostRaw;
+        var worse = Math.Min(MostMetrics, metrics.Count(m => m.Verdict != nameof(Verdict.Successful)));
         var rows = metrics.Take(MostMetrics).Select(m => Row(m, ref room)).ToList();
         return Html.Of($"""
             <h3>{ReportStory.Named(watch.Step)}: {Words.Badge(verdict.Verdict)}</h3>
             <p>{verdict.Message} {(verdict.Reason.Length > 0 ? Html.Of($"<code>{Words.Cut(verdict.Reason, 80)}</code>") : Html.Empty)}</p>
             {(verdict.Compared.Length > 0 ? Html.Of($"""<p class="note">Compared: {verdict.Compared}</p>""") : Html.Empty)}
             {(verdict is { FirstBad: { } bad, Decided: { } decided } ? Html.Of($"<p>The first bad interval ended at {Words.Clock(bad)} UTC; it was decided {Words.Span(decided - bad)} later.</p>") : Html.Empty)}
-            {(rows.Count == 0
-                ? Html.Of($"""<p class="missing">The verdict names no metric.</p>""")
-                : PageTable.Of("Worst first", ["Service", "Metric", "Verdict", "Observed", "Live before", "Limit", "Chance", "Why"], rows))}
+            {(rows.Count == 0 ? Html.Of($"""<p class="missing">The verdict names no metric.</p>""") : Html.Empty)}
+            {(worse > 0 ? PageTable.Of("What was not well, the worst first", Columns, rows.Take(worse)) : Html.Empty)}
+            {(rows.Count > worse ? Html.Of($"<details><summary>{Words.Plural(rows.Count - worse, "metric")} within the limits</summary>{PageTable.Of("Within the limits", Columns, rows.Skip(worse))}</details>") : Html.Empty)}
             {(metrics.Count > MostMetrics ? Html.Of($"""<p class="note">{metrics.Count - MostMetrics:#,0} more metrics, none of them worse, are in <a href="evidence/{watch.Path}">evidence/{watch.Path}</a>.</p>""") : Html.Empty)}
             """);
     }
@@ -75,7 +82,7 @@ internal static class VerdictSection
     private static Html Told(StepStory step, ReportSource source)
     {
         var data = step.Last.End?.Data;
-        var verdict = data.Text("verdict");
+        var verdict = data.Text("verdict") ?? In(step.Last.End);
         var message = source.Judgements.GetValueOrDefault(step.Name) ?? data.Text("message");
         if (step.Name == nameof(ReenableTrading) && verdict is null)
         {
@@ -83,7 +90,7 @@ internal static class VerdictSection
         }
 
         return Html.Of($"""
-            <h3>{step.Number} {step.Title}: {Words.Badge(verdict ?? (step.Last.End?.Event == JournalEvent.Failed ? "failed" : "no verdict"))}</h3>
+            <h3>{step.Number} {step.Title}: {Words.Badge(verdict ?? "no verdict")}</h3>
             <p>{message ?? "It said nothing more."} {(data.Text("reason") is { } reason ? Html.Of($"<code>{Words.Cut(reason, 80)}</code>") : Html.Empty)}</p>
             <p class="missing">No samples were kept, so neither queries nor answers can be shown.</p>
             """);

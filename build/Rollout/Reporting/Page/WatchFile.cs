@@ -69,7 +69,7 @@ internal sealed record WatchFile(string Path)
             using var document = JsonDocument.Parse(stream);
             return document.RootElement.ValueKind == JsonValueKind.Object ? FromRoot(document.RootElement, nothing) : nothing with { Broken = $"it is a JSON {document.RootElement.ValueKind}, not an object" };
         }
-        catch (Exception exception) when (exception is JsonException or IOException or UnauthorizedAccessException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException or IOException or UnauthorizedAccessException)
         {
             return nothing with { Broken = SizeOf(full) is 0 ? "it is empty" : $"it cannot be read: {exception.Message}" };
         }

@@ -12,7 +12,7 @@ internal static class Words
         : span < TimeSpan.FromHours(48) ? Waiting.Words(span)
         : string.Create(CultureInfo.InvariantCulture, $"{span.Days} d {span.Hours} h");
 
-    public static string Seconds(double? seconds) => seconds is { } known ? known < 0.0995 ? Number(known * 1000, "ms") : Span(TimeSpan.FromSeconds(Math.Min(known, 1e9))) : "unknown";
+    public static string Seconds(double? seconds) => seconds is { } known ? known < 1 ? string.Create(CultureInfo.InvariantCulture, $"{Math.Max(0, known) * 1000:0.#} ms") : Span(TimeSpan.FromSeconds(Math.Min(known, 1e9))) : "unknown";
 
     public static string Percent(double? ratio) => ratio is { } known ? Number(known * 100, "%") : "unknown";
 

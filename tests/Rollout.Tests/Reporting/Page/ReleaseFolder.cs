@@ -6,7 +6,7 @@ using Rollout.Reporting.Page;
 namespace Rollout.Tests.Reporting.Page;
 
 /// <summary>A release's folder with a made-up history, for the page that is drawn from it.</summary>
-internal sealed class ReleaseFolder : IDisposable
+public sealed class ReleaseFolder : IDisposable
 {
     public static readonly DateTimeOffset Begin = new(2026, 11, 26, 14, 2, 0, TimeSpan.Zero);
 

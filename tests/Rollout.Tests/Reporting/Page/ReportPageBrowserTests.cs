@@ -49,7 +49,7 @@ public sealed class ReportPageBrowserTests
         await _browser.OpenAsync(page, width, scheme);
         var scroll = (await _browser.EvaluateAsync("document.documentElement.scrollWidth"))!.GetValue<int>();
         var wide = (await _browser.EvaluateAsync(
-            "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('svg')).slice(0, 5).map(e => e.outerHTML.slice(0, 120)).join(' | ')"))!.ToString();
+            $"[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > {width} + 1 && !e.closest('svg')).slice(0, 5).map(e => e.outerHTML.slice(0, 120)).join(' | ')"))!.ToString();
         var background = (await _browser.EvaluateAsync("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + +b, 0)"))!.GetValue<int>();
         var shot = await _browser.ScreenshotAsync();
         Attach($"{what}-{width}-{scheme}.png", shot);
