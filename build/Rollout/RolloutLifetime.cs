@@ -101,7 +101,7 @@ public sealed class RolloutLifetime : FrostingLifetime<RolloutContext>
                 {
                     RollbackFollows = context.Outcome.Aftermath == Aftermath.RollBack,
                 });
-            context.Console.Line($"what happened, on one page: {page}");
+            context.Console.Line($"What happened, on one page: {RolloutRun.Shown(page)}");
         }
         catch (Exception exception) when (exception is not OutOfMemoryException)
         {

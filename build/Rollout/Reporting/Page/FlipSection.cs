@@ -25,10 +25,8 @@ internal static class FlipSection
         }
 
         var periods = watches.SelectMany(w => w.Services.Values).Where(s => s.Count > 0).Select(s => (s[0].At, s[^1].At)).ToList();
-        var (from, to) = (periods.Min(p => p.Item1), periods.Max(p => p.Item2));
-        var axis = new TimeAxis([.. periods, .. story.Freezes.Where(f => f.From <= to && (f.To ?? to) >= from).Select(f => (f.From, f.To ?? to))]);
-        var freezes = story.Freezes.Where(f => f.From <= axis.To && (f.To ?? axis.To) >= axis.From).ToList();
-        var marks = Marks(story).Where(m => m.At >= axis.From && m.At <= axis.To).ToList();
+        var (freezes, marks, end) = (story.Freezes, Marks(story), source.Entries.Select(e => e.Time).DefaultIfEmpty(periods[0].Item1).Max());
+        var axis = new TimeAxis([.. periods, .. freezes.Select(f => (f.From, f.To ?? end)), .. marks.Select(m => (m.At, m.At))]);
         return Html.Of($"""
             <p>{watches.Select(w => Html.Of($"""<span class="note">{Described(w, story)}</span><br/>"""))}</p>
             {missing}
@@ -65,7 +63,7 @@ internal static class FlipSection
     private static string NameOf(WatchFile watch, ReportStory story) => $"{(watch.IsBaseline ? "live" : "candidate")} ({SlotOf(watch, story)})";
 
     private static Html Draw(
-        string title, TimeAxis axis, List<WatchFile> watches, ReportStory story, List<Freeze> freezes, List<PlotMark> marks, Func<WatchPoint, double?> of, Func<double, string> format)
+        string title, TimeAxis axis, List<WatchFile> watches, ReportStory story, IReadOnlyList<Freeze> freezes, IReadOnlyList<PlotMark> marks, Func<WatchPoint, double?> of, Func<double, string> format)
     {
         var main = watches.GroupBy(w => w.IsBaseline)
             .Select(g => new PlotLine(

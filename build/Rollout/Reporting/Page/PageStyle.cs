@@ -21,7 +21,7 @@ internal static class PageStyle
         .over b{color:var(--ink)}
         h1{margin:.15rem 0 .35rem;font-size:clamp(1.45rem,4.5vw,2.15rem);line-height:1.2;letter-spacing:-.01em}
         h1 .sign{color:var(--state)}
-        .alarm{margin:.75rem 0 0;padding:.6rem .9rem;border:2px solid var(--bad);border-radius:8px;color:var(--bad);font-weight:700}
+        .alarm{margin:.75rem 0;padding:.6rem .9rem;border:2px solid var(--bad);border-radius:8px;color:var(--bad);font-weight:700}
         .why{margin:.35rem 0 0;max-width:68rem}
         .next{margin:.6rem 0 0}
         .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(13.5rem,1fr));gap:1rem 1.5rem;margin:1.25rem 0 0}

@@ -21,7 +21,11 @@ internal sealed record Freeze(DateTimeOffset From, DateTimeOffset? To, string? T
 
 /// <summary>One attempt at a step.</summary>
 /// <param name="State">As the journal says it, <c>running</c> where nothing came after, <c>cut off</c> where its run ended without a word.</param>
-internal sealed record Attempt(DateTimeOffset From, DateTimeOffset To, string State, JournalEntry Begin, JournalEntry? End);
+internal sealed record Attempt(DateTimeOffset From, DateTimeOffset To, string State, JournalEntry Begin, JournalEntry? End)
+{
+    /// <summary>As the step measured it, its look before the first entry included; else from entry to entry.</summary>
+    public TimeSpan Took => End?.Data.Number("ms") is >= 0 and < 1e12 and var ms ? TimeSpan.FromMilliseconds(ms) : To - From;
+}
 
 /// <summary>A step that was begun.</summary>
 /// <param name="Undone">Whether a rollback took it back after the last attempt.</param>

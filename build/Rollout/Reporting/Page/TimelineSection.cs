@@ -30,7 +30,7 @@ internal static class TimelineSection
             $"""<rect class="bar {Kind(a, step)}" x="{axis.X(a.From):0.#}" y="5" width="{Math.Max(3, axis.X(a.To) - axis.X(a.From)):0.#}" height="10"><title>{step.Title}: {a.State}, {Words.Clock(a.From)} to {Words.Clock(a.To)} UTC</title></rect>"""));
         var outcome = step is { Undone: true, Last.State: "done" } ? "undone" : step.Last.State;
         return Html.Of($"""
-            <tr><th scope="row"><b>{step.Number}</b> {step.Title}</th><td data-label="Outcome">{Words.Badge(outcome)}</td><td data-label="Took">{Words.Span(step.Last.To - step.Last.From)}</td><td>
+            <tr><th scope="row"><b>{step.Number}</b> {step.Title}</th><td data-label="Outcome">{Words.Badge(outcome)}</td><td data-label="Took">{Words.Span(step.Last.Took)}</td><td>
             <svg role="img" viewBox="0 0 {TimeAxis.Width} {LaneHeight}" preserveAspectRatio="none"><title>{step.Number} {step.Title}: {Words.Period(step.Attempts[0].From, step.Last.To)}</title>{Plot.Bands(axis, story.Freezes, marks, LaneHeight)}<path class="lane" d="M0 10H{TimeAxis.Width}"/>{bars}</svg></td></tr>
 
             """);
@@ -53,7 +53,7 @@ internal static class TimelineSection
                 Html.Of($"{a.Step.Number} {a.Step.Title}"),
                 Words.Badge(a.Attempt.State),
                 PageTable.Text(Words.Moment(a.Attempt.From)),
-                PageTable.Text(Words.Span(a.Attempt.To - a.Attempt.From)),
+                PageTable.Text(Words.Span(a.Attempt.Took)),
                 PageTable.Text(Part(a.Attempt.End?.Data, "waitingMs")),
                 PageTable.Text(Part(a.Attempt.End?.Data, "pollingMs")),
                 What(a.Attempt),

@@ -71,7 +71,7 @@ internal sealed record WatchFile(string Path)
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException or IOException or UnauthorizedAccessException)
         {
-            return nothing with { Broken = SizeOf(full) is 0 ? "it is empty" : $"it cannot be read: {exception.Message}" };
+            return nothing with { Broken = SizeOf(full) is 0 ? "it is empty" : $"it cannot be read: {exception.Message.TrimEnd('.')}" };
         }
 
         static long SizeOf(string file) => new FileInfo(file) is { Exists: true } info ? info.Length : -1;
