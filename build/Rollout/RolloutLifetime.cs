@@ -9,7 +9,7 @@ namespace Rollout;
 
 /// <summary>
 /// Around the run: nothing before it, since <c>--dryrun</c> runs the setup too; after it the timeline goes into the platform's audit report,
-/// so failed runs are documented as well (the playbook's last line), and everything that was opened is closed.
+/// so failed runs are documented as well (the playbook's last line), the report is drawn, and everything that was opened is closed.
 /// </summary>
 public sealed class RolloutLifetime : FrostingLifetime<RolloutContext>
 {

@@ -6,7 +6,7 @@ namespace Rollout.Reporting.Page;
 internal static class FlipSection
 {
     // More lines than these say nothing to an eye; the table below the plots has every service.
-    private const int MostLines = 12;
+    private const int MostLines = 8;
     private const int MostServices = 250;
     private const int WorstServices = 5;
 

@@ -10,6 +10,7 @@ internal static class RecordSections
     private const int MostEntries = 1000;
     private const int MostFiles = 1500;
     private const int MostHosts = 500;
+    private const int MostMoves = 4;
 
     // Of no use to a reader, or shown elsewhere.
     private static readonly string[] Elsewhere = ["ms", "waitingMs", "pollingMs", "evidence", "series", "changes", "trace", "inputs", "images"];
@@ -37,18 +38,19 @@ internal static class RecordSections
         }
 
         Html Address(string? address) => address is null ? Html.Of($"""<span class="note">not there</span>""") : Html.Of($"<code>{address}</code>{(slots.TryGetValue(address, out var slot) ? $" {slot}" : string.Empty)}");
-        var hosts = story.Moves.SelectMany(m => m.Before.Keys).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal).ToList();
+        var moves = story.Moves.TakeLast(MostMoves).ToList();
+        var hosts = moves.SelectMany(m => m.Before.Keys).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal).ToList();
         return Html.Of($"""
             <ul>{story.Moves.Select(m => Html.Of($"<li>{MoveInWords(m)}</li>"))}</ul>
             {(hosts.Count == 0
                 ? Html.Of($"""<p class="missing">The addresses before are not in the journal.</p>""")
                 : PageTable.Of(
-                    $"{Words.Plural(hosts.Count, "record")}{(hosts.Count > MostHosts ? $", the first {MostHosts}" : string.Empty)}; what is left of an arrow was there before",
-                    ["Host", .. story.Moves.Select(m => $"{ReportStory.NameOf(m.Step).Number} at {m.At.UtcDateTime:HH:mm:ss}")],
+                    $"{Words.Plural(hosts.Count, "record")}{(hosts.Count > MostHosts ? $", the first {MostHosts}" : string.Empty)}; what is left of an arrow was there before{(story.Moves.Count > MostMoves ? $"; of {story.Moves.Count} moves the last {MostMoves}" : string.Empty)}",
+                    ["Host", .. moves.Select(m => $"{ReportStory.NameOf(m.Step).Number} at {m.At.UtcDateTime:HH:mm:ss}")],
                     hosts.Take(MostHosts).Select(h => (IReadOnlyList<Html>)
                     [
                         PageTable.Text(h),
-                        .. story.Moves.Select(m => Html.Of($"{Address(m.Before.GetValueOrDefault(h))} → {Address(h.EndsWith(" (AAAA)", StringComparison.Ordinal) ? m.After6 : m.After)}{(m.End?.Event == JournalEvent.Failed ? ", taken back" : string.Empty)}")),
+                        .. moves.Select(m => Html.Of($"{Address(m.Before.GetValueOrDefault(h))} → {Address(h.EndsWith(" (AAAA)", StringComparison.Ordinal) ? m.After6 : m.After)}{(m.End?.Event == JournalEvent.Failed ? ", taken back" : string.Empty)}")),
                     ])))}
             """);
     }
@@ -133,6 +135,9 @@ internal static class RecordSections
                 """);
     }
 
+    /// <summary>The address of a file of evidence, from the page.</summary>
+    public static string Link(string path) => string.Join('/', $"evidence/{path}".Split('/').Select(Uri.EscapeDataString));
+
     private static string MoveInWords(DnsMove move)
     {
         var what = $"{ReportStory.Named(move.Step)}, {Words.Moment(move.At)} UTC, to {move.After}{(move.After6 is { } six ? $" and {six}" : string.Empty)}";
@@ -175,8 +180,6 @@ internal static class RecordSections
     private static string Subject(JournalEntry entry) => entry.Part is null ? ReportStory.Named(entry.Step) : $"{ReportStory.Named(entry.Step)}, {entry.Part}";
 
     private static int Order(string step) => PlaybookOrder.All.TakeWhile(s => s != step).Count();
-
-    private static string Link(string path) => string.Join('/', $"evidence/{path}".Split('/').Select(Uri.EscapeDataString));
 
     private static string Data(JsonObject? data) => data is null ? string.Empty : string.Join("; ", data.Where(d => !Elsewhere.Contains(d.Key)).Select(d => d.Value switch
     {

@@ -54,7 +54,7 @@ internal sealed record ReportSource(string Release, string Environment, IReadOnl
     public static ReportSource Read(ReportFacts facts)
     {
         var missing = new List<string>();
-        var files = FilesOf(facts.Entries, facts.Evidence);
+        var files = FilesOf(facts.Entries, facts.Evidence, missing);
         var watches = files.Where(f => f.Bytes is not null && f.Path.EndsWith($"/{WatchFile.Name}", StringComparison.Ordinal))
             .Select(f => WatchFile.Read(facts.Evidence.FullPath(f.Path), f.Path)).OrderBy(w => w.From ?? DateTimeOffset.MaxValue).ToList();
         missing.AddRange(watches.Where(w => w.Broken is not null).Select(w => $"evidence/{w.Path}: {w.Broken}."));
@@ -65,7 +65,7 @@ internal sealed record ReportSource(string Release, string Environment, IReadOnl
             Watches = watches,
             Client = ClientOf(Path.Combine(facts.Folder, ClientSeconds.Name), missing),
             Files = files,
-            Judgements = files.Where(f => f.Bytes is < 20_000 && f.Path.EndsWith("/judgement.txt", StringComparison.Ordinal))
+            Judgements = files.Where(f => f.Bytes is < 20_000 && f.Path.EndsWith("/judgement.txt", StringComparison.Ordinal)).DistinctBy(f => f.Path.Split('/')[0])
                 .ToDictionary(f => f.Path.Split('/')[0], f => File.ReadAllText(facts.Evidence.FullPath(f.Path))),
             HasIncident = File.Exists(Path.Combine(facts.Folder, "incident", "index.html")),
             Missing = missing,
@@ -97,12 +97,19 @@ internal sealed record ReportSource(string Release, string Environment, IReadOnl
     }
 
     // The journal is what counts; the folder's own sums have what failed steps kept besides.
-    private static List<ReportedFile> FilesOf(IReadOnlyList<JournalEntry> entries, EvidenceFolder evidence)
+    private static List<ReportedFile> FilesOf(IReadOnlyList<JournalEntry> entries, EvidenceFolder evidence, List<string> missing)
     {
         var recorded = new SortedDictionary<string, string>(StringComparer.Ordinal);
-        foreach (var file in evidence.List())
+        try
         {
-            recorded[file.Path] = file.Sha256;
+            foreach (var file in evidence.List())
+            {
+                recorded[file.Path] = file.Sha256;
+            }
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            missing.Add($"The folder of evidence cannot be listed: {exception.Message}");
         }
 
         foreach (var (path, sha256) in entries.SelectMany(e => e.Data?["evidence"] as JsonObject ?? []))

@@ -83,8 +83,10 @@ internal sealed class ReportStory
     /// <summary>A step's number and title, as <c>3.2</c> and <c>Flip DNS</c>; the name itself where the playbook has no such step.</summary>
     public static (string Number, string Title) NameOf(string step)
     {
-        var text = typeof(PlaybookStep).Assembly.GetType($"{typeof(PlaybookStep).Namespace}.{step}")?.GetCustomAttribute<TaskDescriptionAttribute>()?.Description;
-        return text is not null && PlaybookOrder.All.Contains(step) ? (text.Split(' ')[0], text.Split(':')[0][(text.IndexOf(' ', StringComparison.Ordinal) + 1)..]) : (string.Empty, step);
+        var text = PlaybookOrder.All.Contains(step)
+            ? typeof(PlaybookStep).Assembly.GetType($"{typeof(PlaybookStep).Namespace}.{step}")?.GetCustomAttribute<TaskDescriptionAttribute>()?.Description
+            : null;
+        return text is not null ? (text.Split(' ')[0], text.Split(':')[0][(text.IndexOf(' ', StringComparison.Ordinal) + 1)..]) : (string.Empty, step);
     }
 
     public static string Named(string step) => NameOf(step) is { Number.Length: > 0 } name ? $"{name.Number} {name.Title}" : step;

@@ -43,7 +43,7 @@ internal static class VerdictSection
             {(rows.Count == 0 ? Html.Of($"""<p class="missing">The verdict names no metric.</p>""") : Html.Empty)}
             {(worse > 0 ? PageTable.Of("What was not well, the worst first", Columns, rows.Take(worse)) : Html.Empty)}
             {(rows.Count > worse ? Html.Of($"<details><summary>{Words.Plural(rows.Count - worse, "metric")} within the limits</summary>{PageTable.Of("Within the limits", Columns, rows.Skip(worse))}</details>") : Html.Empty)}
-            {(metrics.Count > MostMetrics ? Html.Of($"""<p class="note">{metrics.Count - MostMetrics:#,0} more metrics, none of them worse, are in <a href="evidence/{watch.Path}">evidence/{watch.Path}</a>.</p>""") : Html.Empty)}
+            {(metrics.Count > MostMetrics ? Html.Of($"""<p class="note">{metrics.Count - MostMetrics:#,0} more metrics, none of them worse, are in <a href="{RecordSections.Link(watch.Path)}">evidence/{watch.Path}</a>.</p>""") : Html.Empty)}
             """);
     }
 

@@ -50,7 +50,7 @@ internal static class Words
             nameof(Verdict.Inconclusive) => ("?", "doubt"),
             _ => ("!", "doubt"),
         };
-        return Html.Of($"""<span class="badge {kind}"><span aria-hidden="true">{sign}</span> {(outcome.Length == 0 ? "no verdict" : Cut(outcome, 60))}</span>""");
+        return Html.Of($"""<span class="badge {kind}"><span aria-hidden="true">{sign}</span> {(outcome.Length == 0 ? "no verdict" : Cut(outcome, 24))}</span>""");
     }
 
     /// <summary>How a slot's lines look.</summary>

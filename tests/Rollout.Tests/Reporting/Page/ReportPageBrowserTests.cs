@@ -1,4 +1,4 @@
-using Rollout.Journal;
+using System.Text.Json.Nodes;
 using Rollout.Reporting.Page;
 using Rollout.Tests.Support;
 
@@ -7,6 +7,8 @@ namespace Rollout.Tests.Reporting.Page;
 /// <summary>The page as a browser shows it, on a desk and on a phone, by day and by night.</summary>
 public sealed class ReportPageBrowserTests
 {
+    private static readonly string Long = new('w', 300);
+
     private readonly Dictionary<string, ReleaseFolder> _folders = [];
     private Chromium _browser = null!;
     private int _blank;
@@ -20,7 +22,18 @@ public sealed class ReportPageBrowserTests
         Keep("held", new ReleaseFolder().Deployed().Flipped().Started("MonitorTraffic").Keep("MonitorTraffic", WatchFile.Name, "<html>503 Service Unavailable</html>")
             .Failed("MonitorTraffic", "The watch of candidate (green) ended Inconclusive (NoData): no pod could be read.", exit: 4));
         Keep("empty", new ReleaseFolder());
-        Keep("hostile", new ReleaseFolder().Deployed().Failed("SmokeTest" + new string('x', 300), "<script>document.title='taken'</script><img src=http://evil.example/x.png onerror=alert(1)>" + new string('y', 500)));
+        var hostile = new ReleaseFolder();
+        var watch = JsonNode.Parse(ReleaseFolder.Watch("green", "candidate", hostile.Now.AddMinutes(2), 4, 2, "Failed").ToJsonString().Replace("oms-service", $"oms-{Long}", StringComparison.Ordinal))!.AsObject();
+        foreach (var metric in watch["verdict"]!["metrics"]!.AsArray().Take(6))
+        {
+            metric!["verdict"] = Long;
+            metric["metric"] = Long;
+            metric["message"] = Long;
+        }
+
+        watch["source"] = Long;
+        watch["slot"] = Long;
+        Keep("hostile", hostile.Deployed().Flipped().Flipped().Flipped().Flipped().Flipped().Flipped().KeepSamples("MonitorTraffic", watch).Failed("SmokeTest" + new string('x', 300), "<script>document.title='taken'</script><img src=http://evil.example/x.png onerror=alert(1)>" + new string('y', 500)));
         var empty = Path.Combine(_folders["empty"].Path, "blank.html");
         await File.WriteAllTextAsync(empty, "<!DOCTYPE html><title>blank</title>");
         await _browser.OpenAsync(empty, 1280, "light");
@@ -103,6 +116,7 @@ public sealed class ReportPageBrowserTests
             (await _browser.EvaluateAsync("[...document.querySelectorAll('details > :not(summary)')].filter(e => e.getBoundingClientRect().height === 0).length"))!.GetValue<int>(), Is.Zero, "closed details are printed");
         Assert.That((await _browser.EvaluateAsync("getComputedStyle(document.body).color"))!.ToString(), Is.EqualTo("rgb(0, 0, 0)"), "on paper it is never night");
         Assert.That((await _browser.EvaluateAsync("document.documentElement.scrollWidth"))!.GetValue<int>(), Is.EqualTo(794));
+        Attach("done-paper.png", await _browser.ScreenshotAsync());
         var pdf = await _browser.PrintAsync();
         Attach("done.pdf", pdf);
         Assert.That(pdf, Has.Length.GreaterThan(20_000));

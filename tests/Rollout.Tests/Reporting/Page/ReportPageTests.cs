@@ -53,6 +53,16 @@ public sealed partial class ReportPageTests
     }
 
     [Test]
+    public void Of_many_moves_the_last_ones_are_in_the_table_and_all_are_named()
+    {
+        _folder.Deployed().Flipped().Flipped().Flipped().Flipped().Flipped();
+        var dns = Section(Draw(_folder), "dns");
+        Assert.That(dns.Descendants("li").Count(), Is.EqualTo(5));
+        Assert.That(dns.Descendants("thead").Single().Descendants("th").Count(), Is.EqualTo(5), "the host and four moves");
+        Assert.That(dns.Value, Does.Contain("of 5 moves the last 4"));
+    }
+
+    [Test]
     public void A_hold_in_the_freeze_raises_the_alarm_and_names_the_command()
     {
         _folder.Deployed().Flipped().Started("MonitorTraffic").Failed("MonitorTraffic", "The watch of candidate (green) ended Inconclusive (NoData): no pod could be read.", exit: 4);
