@@ -18,7 +18,7 @@ internal sealed class Chromium : IAsyncDisposable
     private readonly ClientWebSocket _socket = new();
     private readonly ConcurrentDictionary<int, TaskCompletionSource<JsonObject>> _calls = new();
     private readonly ConcurrentQueue<JsonObject> _events = new();
-    private readonly CancellationTokenSource _limit = new(TimeSpan.FromMinutes(3));
+    private readonly CancellationTokenSource _limit = new(TimeSpan.FromMinutes(10));
     private Task _reader = Task.CompletedTask;
     private string? _session;
     private int _number;

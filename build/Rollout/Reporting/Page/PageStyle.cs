@@ -106,7 +106,7 @@ internal static class PageStyle
         @media print{
         :root{--bg:#fff;--card:#fff;--ink:#000;--soft:#444;--rule:#ccc;--blue:#1558c0;--green:#14733d;--good:#14733d;--bad:#b3261e;--doubt:#855000;--frozen:#5a3fc0;--frozen-fill:rgba(106,84,214,.16);--code:#f0f0f0;--shadow:none;color-scheme:light}
         body{font-size:10.5pt}nav{display:none}main,.top,footer{max-width:none;padding:0}
-        .hero,section{border-color:#bbb;break-inside:auto}
+        .hero,section{border-color:#bbb;break-inside:auto}.hero{border-left-color:var(--state)}
         .hero,.plot,.strip,tr{break-inside:avoid}h2,h3,summary{break-after:avoid}
         details::details-content{content-visibility:visible;display:block;block-size:auto}
         *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
