@@ -43,6 +43,7 @@ internal static class PageStyle
         th,td{text-align:left;vertical-align:top;padding:.4rem .9rem .4rem 0;border-top:1px solid var(--rule);font-variant-numeric:tabular-nums}
         thead th{color:var(--soft);font-weight:500;border-top:0;white-space:nowrap}
         tbody th{font-weight:600}
+        td{min-width:5.5rem}
         details{margin:.5rem 0}
         summary{cursor:pointer;color:var(--blue)}
         td details{margin:.2rem 0 0}
@@ -50,7 +51,7 @@ internal static class PageStyle
         .gantt th,.gantt td{border-top:0;padding-top:0;padding-bottom:0;height:2.05rem;vertical-align:middle}
         .gantt tbody th{width:17.5rem;font-weight:500;white-space:nowrap}
         .gantt tbody th b{display:inline-block;min-width:2rem}
-        .gantt td:nth-child(2){width:6.5rem}.gantt td:nth-child(3){width:5.5rem;color:var(--soft)}
+        .gantt td:nth-child(2){width:6.5rem}.gantt td:nth-child(3){width:5.5rem;color:var(--soft);min-width:0}
         .gantt td:last-child,.gantt .scale{padding-right:0}
         .gantt td:last-child{height:2.05rem}
         .gantt td svg{display:block;width:100%;height:2.05rem}
@@ -89,9 +90,9 @@ internal static class PageStyle
         .hero,section{padding-left:.9rem;padding-right:.9rem}
         thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
         table,tbody,tr,th,td{display:block}caption{display:block}
-        tbody tr{display:grid;grid-template-columns:1fr 1fr;gap:0 .75rem;border-top:1px solid var(--rule);padding:.45rem 0}
+        tbody tr{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:0 .75rem;border-top:1px solid var(--rule);padding:.45rem 0}
         tbody th,td:last-child{grid-column:1/-1}
-        th,td{border:0;padding:.1rem 0}
+        th,td{border:0;padding:.1rem 0;min-width:0}
         td[data-label]::before{content:attr(data-label)": ";color:var(--soft)}
         .gantt tbody tr{display:grid;grid-template-columns:1fr auto auto;gap:0 .75rem;border:0;padding:.35rem 0 0}
         .gantt th,.gantt td,.gantt tbody th,.gantt td:nth-child(2),.gantt td:nth-child(3){height:auto;width:auto}
@@ -102,7 +103,7 @@ internal static class PageStyle
         .gantt tbody th{white-space:normal}
         .plot .marks,.plot .xs{margin-left:3rem}.field{padding-left:3rem;height:9rem}.ys span{width:2.7rem}
         .strip{grid-template-columns:1fr}.strip .xs,.strip .marks{grid-column:1}
-        .spark{width:100%}}
+        .badge{white-space:normal}.spark{width:100%}}
         @media print{
         :root{--bg:#fff;--card:#fff;--ink:#000;--soft:#444;--rule:#ccc;--blue:#1558c0;--green:#14733d;--good:#14733d;--bad:#b3261e;--doubt:#855000;--frozen:#5a3fc0;--frozen-fill:rgba(106,84,214,.16);--code:#f0f0f0;--shadow:none;color-scheme:light}
         body{font-size:10.5pt}nav{display:none}main,.top,footer{max-width:none;padding:0}

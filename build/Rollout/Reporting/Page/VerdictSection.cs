@@ -8,6 +8,7 @@ namespace Rollout.Reporting.Page;
 internal static class VerdictSection
 {
     private const int MostMetrics = 400;
+    private const int MostOpen = 12;
 
     private static readonly string[] Columns = ["Service", "Metric", "Verdict", "Observed", "Live before", "Limit", "Chance", "Why"];
 
@@ -34,15 +35,17 @@ internal static class VerdictSection
         var metrics = verdict.Metrics.OrderBy(m => Severity(m.Verdict)).ThenByDescending(m => m.Counts).ThenBy(m => m.Service, StringComparer.Ordinal).ThenBy(m => m.Metric, StringComparer.Ordinal).ToList();
         var room = MostRaw;
         var worse = Math.Min(MostMetrics, metrics.Count(m => m.Verdict != nameof(Verdict.Successful)));
+        // Where much was not well, what is worst must not drown in what was merely too quiet to tell.
+        var open = worse <= MostOpen ? worse : Math.Min(MostOpen, metrics.Count(m => Severity(m.Verdict) == Severity(metrics[0].Verdict)));
         var rows = metrics.Take(MostMetrics).Select(m => Row(m, ref room)).ToList();
         return Html.Of($"""
             <h3>{ReportStory.Named(watch.Step)}: {Words.Badge(verdict.Verdict)}</h3>
             <p>{verdict.Message} {(verdict.Reason.Length > 0 ? Html.Of($"<code>{Words.Cut(verdict.Reason, 80)}</code>") : Html.Empty)}</p>
             {(verdict.Compared.Length > 0 ? Html.Of($"""<p class="note">Compared: {verdict.Compared}</p>""") : Html.Empty)}
-            {(verdict is { FirstBad: { } bad, Decided: { } decided } ? Html.Of($"<p>The first bad interval ended at {Words.Clock(bad)} UTC; it was decided {Words.Span(decided - bad)} later.</p>") : Html.Empty)}
+            {(verdict is { FirstBad: { } bad, Decided: { } decided } ? Html.Of($"<p>The first bad interval ended at {Words.Clock(bad)} UTC; it was decided {(decided > bad ? $"{Words.Span(decided - bad)} later" : "at once")}.</p>") : Html.Empty)}
             {(rows.Count == 0 ? Html.Of($"""<p class="missing">The verdict names no metric.</p>""") : Html.Empty)}
-            {(worse > 0 ? PageTable.Of("What was not well, the worst first", Columns, rows.Take(worse)) : Html.Empty)}
-            {(rows.Count > worse ? Html.Of($"<details><summary>{Words.Plural(rows.Count - worse, "metric")} within the limits</summary>{PageTable.Of("Within the limits", Columns, rows.Skip(worse))}</details>") : Html.Empty)}
+            {(open > 0 ? PageTable.Of("What was not well, the worst first", Columns, rows.Take(open)) : Html.Empty)}
+            {(rows.Count > open ? Html.Of($"<details><summary>{Words.Plural(rows.Count - open, open < worse ? "other metric" : "metric")}{(open < worse ? $", {worse - open} of them not well" : " within the limits")}</summary>{PageTable.Of("Worse ones first", Columns, rows.Skip(open))}</details>") : Html.Empty)}
             {(metrics.Count > MostMetrics ? Html.Of($"""<p class="note">{metrics.Count - MostMetrics:#,0} more metrics, none of them worse, are in <a href="{RecordSections.Link(watch.Path)}">evidence/{watch.Path}</a>.</p>""") : Html.Empty)}
             """);
     }
@@ -64,7 +67,7 @@ internal static class VerdictSection
             PageTable.Text(Words.Value(metric.Metric, metric.Observed)),
             PageTable.Text(Words.Value(metric.Metric, metric.Baseline)),
             PageTable.Text(metric.Limit is null ? "none" : Words.Value(metric.Metric, metric.Limit)),
-            PageTable.Text(metric.PValue is { } p ? $"p {Words.Number(p)}{(metric.Effect is { } effect ? $", effect {Words.Number(effect)}" : string.Empty)}{(metric.Intervals is { } n ? $", {Words.Number(n)} intervals" : string.Empty)}" : "not tested"),
+            PageTable.Text(metric.PValue is { } p ? $"p {(p < 0.0001 ? "< 0.0001" : Words.Number(p))}{(metric.Effect is { } effect ? $", effect {Words.Number(effect)}" : string.Empty)}{(metric.Intervals is { } n ? $", {Words.Number(n)} intervals" : string.Empty)}" : "not tested"),
             Html.Of($"{(metric.Message.Length > 0 ? Words.Cut(metric.Message, 500) : Words.Cut(metric.Reason, 100))} {asked}"),
         ];
     }

@@ -125,6 +125,21 @@ public sealed partial class ReportPageTests
     }
 
     [Test]
+    public void What_failed_does_not_drown_in_what_was_too_quiet_to_tell()
+    {
+        var watch = ReleaseFolder.Watch("green", "candidate", _folder.Now, 6, 2, "Failed", services: 20);
+        foreach (var metric in watch["verdict"]!["metrics"]!.AsArray().Where(m => m!["verdict"]!.ToString() == "Successful"))
+        {
+            metric!["verdict"] = "Inconclusive";
+        }
+
+        _folder.Deployed().Flipped().KeepSamples("MonitorTraffic", watch).Started("MonitorTraffic").Failed("MonitorTraffic", "ended");
+        var section = Section(Draw(_folder), "verdict");
+        Assert.That(section.Element("table")!.Element("tbody")!.Elements("tr").Select(r => r.Element("th")!.Value), Is.EqualTo(new[] { "oms-service" }));
+        Assert.That(section.Element("details")!.Element("summary")!.Value, Is.EqualTo("39 other metrics, 39 of them not well"));
+    }
+
+    [Test]
     public void Both_slots_are_drawn_around_the_flip_with_the_freeze_behind_them()
     {
         var section = Section(Draw(_folder.Done()), "flip");
