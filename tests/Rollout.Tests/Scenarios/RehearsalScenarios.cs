@@ -54,7 +54,8 @@ public sealed class RehearsalScenarios
         var page = await File.ReadAllTextAsync(Path.Combine(_world.Folder, "artifacts", "embedded", "v2026.11.1", "report.html"));
         Assert.That(page, Does.Contain("</span> Done: green serves and trades</h1>").And.Match(@"<dt>Trading was frozen</dt><dd>\d+\.\d s<small>").And.Not.Contain("class=\"alarm\""));
         Assert.That(page, Does.Match("<b>0</b></span><svg[^>]*><title>reads failed: 0</title>").And.Contain("18 records").And.Contain("as written. Each was hashed again"));
-        Assert.That(page, Does.Not.Contain("cannot be drawn").And.Not.Contain("changed since"));
+        Assert.That(page, Does.Contain("Latency, p95<span class=\"legend\">").And.Contain("live (blue), 16 services").And.Contain("candidate (green), 16 services").And.Contain("metrics within the limits</summary>"));
+        Assert.That(page, Does.Not.Contain("no samples").And.Not.Contain("cannot be drawn").And.Not.Contain("changed since"));
     }
 
     [Test, Order(4)]

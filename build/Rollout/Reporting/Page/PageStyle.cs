@@ -43,13 +43,13 @@ internal static class PageStyle
         th,td{text-align:left;vertical-align:top;padding:.4rem .9rem .4rem 0;border-top:1px solid var(--rule);font-variant-numeric:tabular-nums}
         thead th{color:var(--soft);font-weight:500;border-top:0;white-space:nowrap}
         tbody th{font-weight:600}
-        td{min-width:5.5rem}
+        td{min-width:5.5rem}tbody th{min-width:9rem}
         details{margin:.5rem 0}
         summary{cursor:pointer;color:var(--blue)}
         td details{margin:.2rem 0 0}
         .hash{font-size:.75rem;color:var(--soft);background:none;padding:0;word-break:break-all}
         .gantt th,.gantt td{border-top:0;padding-top:0;padding-bottom:0;height:2.05rem;vertical-align:middle}
-        .gantt tbody th{width:17.5rem;font-weight:500;white-space:nowrap}
+        .gantt tbody th{width:17.5rem;min-width:0;font-weight:500;white-space:nowrap}
         .gantt tbody th b{display:inline-block;min-width:2rem}
         .gantt td:nth-child(2){width:6.5rem}.gantt td:nth-child(3){width:5.5rem;color:var(--soft);min-width:0}
         .gantt td:last-child,.gantt .scale{padding-right:0}
@@ -92,7 +92,7 @@ internal static class PageStyle
         table,tbody,tr,th,td{display:block}caption{display:block}
         tbody tr{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:0 .75rem;border-top:1px solid var(--rule);padding:.45rem 0}
         tbody th,td:last-child{grid-column:1/-1}
-        th,td{border:0;padding:.1rem 0;min-width:0}
+        th,td,tbody th{border:0;padding:.1rem 0;min-width:0}
         td[data-label]::before{content:attr(data-label)": ";color:var(--soft)}
         .gantt tbody tr{display:grid;grid-template-columns:1fr auto auto;gap:0 .75rem;border:0;padding:.35rem 0 0}
         .gantt th,.gantt td,.gantt tbody th,.gantt td:nth-child(2),.gantt td:nth-child(3){height:auto;width:auto}
