@@ -36,14 +36,15 @@ internal static class PageStyle
         p{margin:.4rem 0}
         .note{color:var(--soft);font-size:.875rem}
         .missing{border-left:.3rem solid var(--doubt);padding:.2rem 0 .2rem .75rem;margin:.6rem 0}
-        .badge{white-space:nowrap;font-weight:600;font-size:.9em}
+        .badge{white-space:nowrap;font-weight:600;font-size:.9em}.badge.strange{white-space:normal}
         .good{color:var(--good)}.bad{color:var(--bad)}.doubt{color:var(--doubt)}
         table{border-collapse:collapse;width:100%;margin:.5rem 0;font-size:.875rem}
         caption{text-align:left;color:var(--soft);padding:0 0 .35rem;caption-side:top}
         th,td{text-align:left;vertical-align:top;padding:.4rem .9rem .4rem 0;border-top:1px solid var(--rule);font-variant-numeric:tabular-nums}
         thead th{color:var(--soft);font-weight:500;border-top:0;white-space:nowrap}
         tbody th{font-weight:600}
-        td{min-width:5.5rem}tbody th{min-width:9rem}
+        td{min-width:4.25rem}tbody th{min-width:4.25rem}
+        @media(min-width:64rem){td{min-width:5.5rem}tbody th{min-width:9rem}}
         details{margin:.5rem 0}
         summary{cursor:pointer;color:var(--blue)}
         td details{margin:.2rem 0 0}
@@ -103,7 +104,7 @@ internal static class PageStyle
         .gantt tbody th{white-space:normal}
         .plot .marks,.plot .xs{margin-left:3rem}.field{padding-left:3rem;height:9rem}.ys span{width:2.7rem}
         .strip{grid-template-columns:1fr}.strip .xs,.strip .marks{grid-column:1}
-        .badge{white-space:normal}.spark{width:100%}}
+        .spark{width:100%}}
         @media print{
         :root{--bg:#fff;--card:#fff;--ink:#000;--soft:#444;--rule:#ccc;--blue:#1558c0;--green:#14733d;--good:#14733d;--bad:#b3261e;--doubt:#855000;--frozen:#5a3fc0;--frozen-fill:rgba(106,84,214,.16);--code:#f0f0f0;--shadow:none;color-scheme:light}
         body{font-size:10.5pt}nav{display:none}main,.top,footer{max-width:none;padding:0}

@@ -48,7 +48,8 @@ internal static class Words
             "undone" => ("↩", "doubt"),
             "skipped" => ("–", "doubt"),
             nameof(Verdict.Inconclusive) => ("?", "doubt"),
-            _ => ("!", "doubt"),
+            // Of unknown length, so it may break.
+            _ => ("!", "doubt strange"),
         };
         return Html.Of($"""<span class="badge {kind}"><span aria-hidden="true">{sign}</span> {(outcome.Length == 0 ? "no verdict" : Cut(outcome, 24))}</span>""");
     }

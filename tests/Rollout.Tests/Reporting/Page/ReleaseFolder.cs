@@ -63,7 +63,11 @@ public sealed class ReleaseFolder : IDisposable
         Add("Rollout", JournalEvent.Started, new JsonObject { ["live"] = "blue", ["candidate"] = "green", ["hosts"] = new JsonArray([.. Hosts.Select(h => JsonValue.Create(h))]) });
         Step("TagRelease", 5, new JsonObject
         {
-            ["commit"] = "f5954b4cac99", ["chart"] = "aether-platform-0.4.1", ["ms"] = 5000, ["waitingMs"] = 0, ["pollingMs"] = 0,
+            ["commit"] = "f5954b4cac99",
+            ["chart"] = "aether-platform-0.4.1",
+            ["ms"] = 5000,
+            ["waitingMs"] = 0,
+            ["pollingMs"] = 0,
             ["inputs"] = new JsonObject { ["chart"] = "sha256:ff4d66a53295", ["platform commit"] = "f5954b4cac99" },
             ["images"] = new JsonObject { ["oms-service"] = "sha256:00aa", ["risk-service"] = "sha256:00bb" },
         }, "record the images' digests and the chart of v2026.11.1");
@@ -142,15 +146,25 @@ public sealed class ReleaseFolder : IDisposable
 
         var watch = new JsonObject
         {
-            ["version"] = 1, ["slot"] = slot, ["role"] = role, ["source"] = "prometheus", ["from"] = from.ToString("O"), ["to"] = from.AddSeconds(intervals * seconds).ToString("O"),
-            ["intervalSeconds"] = seconds, ["services"] = samples,
+            ["version"] = 1,
+            ["slot"] = slot,
+            ["role"] = role,
+            ["source"] = "prometheus",
+            ["from"] = from.ToString("O"),
+            ["to"] = from.AddSeconds(intervals * seconds).ToString("O"),
+            ["intervalSeconds"] = seconds,
+            ["services"] = samples,
         };
         if (verdict is not null)
         {
             watch["verdict"] = new JsonObject
             {
-                ["verdict"] = verdict, ["reason"] = "Reason" + verdict, ["message"] = $"{services} services were compared with live.", ["compared"] = "20 intervals of 2 s with 12 of live's",
-                ["firstBad"] = verdict == "Failed" ? from.AddSeconds(2 * seconds).ToString("O") : null, ["decided"] = verdict == "Failed" ? from.AddSeconds(5 * seconds).ToString("O") : null,
+                ["verdict"] = verdict,
+                ["reason"] = "Reason" + verdict,
+                ["message"] = $"{services} services were compared with live.",
+                ["compared"] = "20 intervals of 2 s with 12 of live's",
+                ["firstBad"] = verdict == "Failed" ? from.AddSeconds(2 * seconds).ToString("O") : null,
+                ["decided"] = verdict == "Failed" ? from.AddSeconds(5 * seconds).ToString("O") : null,
                 ["metrics"] = new JsonArray([.. Enumerable.Range(0, services * metricsPerService).Select(m => (JsonNode)new JsonObject
                 {
                     ["service"] = NameOf(m / metricsPerService), ["metric"] = m % metricsPerService == 0 ? "error ratio" : "p95", ["verdict"] = m == 4 ? verdict : "Successful",

@@ -56,7 +56,7 @@ public sealed class ReportPageBrowserTests
 
     [Test]
     public async Task The_page_fits_and_is_drawn_and_asks_for_nothing(
-        [Values("done", "rolled-back", "held", "empty", "hostile")] string what, [Values(1280, 375)] int width, [Values("light", "dark")] string scheme)
+        [Values("done", "rolled-back", "held", "empty", "hostile")] string what, [Values(1280, 800, 375)] int width, [Values("light", "dark")] string scheme)
     {
         var page = _folders[what].Page;
         await _browser.OpenAsync(page, width, scheme);
