@@ -3,12 +3,13 @@ using Cake.Frosting;
 using Rollout.Journal;
 using Rollout.Playbook;
 using Rollout.Reporting;
+using Rollout.Reporting.Page;
 
 namespace Rollout;
 
 /// <summary>
 /// Around the run: nothing before it, since <c>--dryrun</c> runs the setup too; after it the timeline goes into the platform's audit report,
-/// so failed runs are documented as well (the playbook's last line), and everything that was opened is closed.
+/// so failed runs are documented as well (the playbook's last line), the report is drawn, and everything that was opened is closed.
 /// </summary>
 public sealed class RolloutLifetime : FrostingLifetime<RolloutContext>
 {
@@ -57,6 +58,7 @@ public sealed class RolloutLifetime : FrostingLifetime<RolloutContext>
             if (run.WroteToJournal && !run.LostLock)
             {
                 WriteTimeline(context, run);
+                WritePage(context, run);
             }
 
             // A rollback that follows at once keeps the lock, so that nobody gets between; it is known as ours by its process, where there is /proc.
@@ -80,6 +82,31 @@ public sealed class RolloutLifetime : FrostingLifetime<RolloutContext>
         {
             // What happened is not what the report is missing: the run's own outcome stands.
             context.Console.Warning($"{exception.Message} {exception.Hint}");
+        }
+    }
+
+    private static void WritePage(RolloutContext context, RolloutRun run)
+    {
+        try
+        {
+            var page = ReportPage.Write(
+                new ReportFacts(
+                    run.Release,
+                    context.Settings.Environment.ToString().ToLowerInvariant(),
+                    [.. run.Journal.Entries],
+                    run.Folder,
+                    run.Evidence,
+                    context.Time.GetUtcNow(),
+                    context.CommandFor)
+                {
+                    RollbackFollows = context.Outcome.Aftermath == Aftermath.RollBack,
+                });
+            context.Console.Line($"What happened, on one page: {RolloutRun.Shown(page)}");
+        }
+        catch (Exception exception) when (exception is not OutOfMemoryException)
+        {
+            // Whatever a page fails on, the rollout did not.
+            context.Console.Warning($"{ReportPage.Name} could not be written: {exception.Message} The journal and the evidence are complete without it.");
         }
     }
 }

@@ -547,7 +547,7 @@ public sealed class RolloutRun : IAsyncDisposable
     private RolloutLock RequireLock() => _lock ?? throw new InvalidOperationException("A run that only looks has no lock.");
 
     // Below the current directory a relative path says the same in a command line that fits on a screen.
-    private static string Shown(string path)
+    internal static string Shown(string path)
     {
         var relative = Path.GetRelativePath(Directory.GetCurrentDirectory(), path);
         return relative.StartsWith("..", StringComparison.Ordinal) ? path : relative;

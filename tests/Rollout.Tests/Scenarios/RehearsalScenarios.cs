@@ -48,6 +48,16 @@ public sealed class RehearsalScenarios
         Assert.That(report, Does.Contain("live blue, candidate green, 18 hosts").And.Match("working .* waiting .* polling").And.Contain("verdict: Successful"));
     }
 
+    [Test, Order(3)]
+    public async Task The_report_shows_what_happened_on_one_page()
+    {
+        var page = await File.ReadAllTextAsync(Path.Combine(_world.Folder, "artifacts", "embedded", "v2026.11.1", "report.html"));
+        Assert.That(page, Does.Contain("</span> Done: green serves and trades</h1>").And.Match(@"<dt>Trading was frozen</dt><dd>\d+\.\d s<small>").And.Not.Contain("class=\"alarm\""));
+        Assert.That(page, Does.Match("<b>0</b></span><svg[^>]*><title>reads failed: 0</title>").And.Contain("18 records").And.Contain("as written. Each was hashed again"));
+        Assert.That(page, Does.Contain("Latency, p95<span class=\"legend\">").And.Contain("live (blue), 16 services").And.Contain("candidate (green), 16 services").And.Contain("metrics within the limits</summary>"));
+        Assert.That(page, Does.Not.Contain("no samples").And.Not.Contain("cannot be drawn").And.Not.Contain("changed since"));
+    }
+
     [Test, Order(4)]
     public async Task Status_finds_no_drift_and_Plan_has_nothing_left()
     {
@@ -83,6 +93,8 @@ public sealed class RehearsalScenarios
         var slots = (await _world.OrdersAsync()).Select(o => o.Slot).ToList();
         var handovers = slots.Zip(slots.Skip(1)).Where(p => p.First != p.Second).ToList();
         Assert.That(handovers, Is.EqualTo(new[] { ("blue", "green"), ("green", "blue") }));
+        Assert.That(
+            await File.ReadAllTextAsync(Path.Combine(_world.Folder, "artifacts", "embedded", "v2026.11.1", "report.html")), Does.Contain("</span> Rolled back: blue serves and trades</h1>"));
     }
 
     [Test, Order(7)]
@@ -96,8 +108,11 @@ public sealed class RehearsalScenarios
     [Test, Order(8)]
     public async Task The_next_rollouts_go_forth_and_then_the_other_way()
     {
+        // Where its page should be is a folder, which no file can replace.
+        Directory.CreateDirectory(Path.Combine(_world.Folder, "artifacts", "embedded", "v2026.11.2", "report.html"));
         var forth = await _world.CallAsync("--target=Rollout", "--release=v2026.11.2");
         Assert.That(forth.ExitCode, Is.Zero, () => forth.Everything);
+        Assert.That(forth.Output, Does.Contain("! report.html could not be written: "), "which is a warning and no failure");
         var other = await _world.CallAsync("--target=Rehearse");
         Assert.That(other.ExitCode, Is.Zero, () => other.Everything);
         Assert.That(other.Output, Does.Contain("live         green").And.Contain("hosts                          18 on blue"));
