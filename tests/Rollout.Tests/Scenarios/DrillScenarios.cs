@@ -15,6 +15,7 @@ public sealed class DrillScenarios
     [OneTimeTearDown]
     public Task End() => _world.StopAsync();
 
+    [Order(1)]
     [TestCase("unhealthy-200", "LessHealthyThanLive")]
     [TestCase("error-spike", "ErrorRatio")]
     [TestCase("one-service-down", "LessHealthyThanLive")]
@@ -26,7 +27,7 @@ public sealed class DrillScenarios
         Assert.That(await _world.HostsBySlotAsync(), Is.EqualTo(new Dictionary<string, int> { ["blue"] = 18 }));
     }
 
-    [Test, Order(9)]
+    [Test, Order(2)]
     public async Task Counters_that_begin_anew_are_no_reason_to_go_back()
     {
         var ended = await _world.CallAsync("--target=Rehearse", "--fault=counter-reset");
