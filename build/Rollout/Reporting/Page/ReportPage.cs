@@ -107,7 +107,7 @@ public static class ReportPage
         }
         catch (Exception exception) when (exception is not OutOfMemoryException)
         {
-            return Html.Of($"""<p class="missing">{what}: the data cannot be drawn ({exception.GetType().Name}: {exception.Message}).</p>""");
+            return Html.Of($"""<p class="missing">{what}: the data cannot be drawn ({exception.Message}).</p>""");
         }
     }
 
