@@ -166,18 +166,7 @@ public sealed class IncidentBundle(HttpClient cluster, EvidenceFolder folder, IE
             }
             else if (harvest is not null)
             {
-                var kept = new JsonArray([.. harvest.Traces.Select(t => new JsonObject
-                {
-                    ["traceId"] = t.TraceId,
-                    ["service"] = t.Service,
-                    ["name"] = t.Name,
-                    ["why"] = t.Why,
-                    ["start"] = t.Start.ToString("O"),
-                    ["ms"] = t.Duration.TotalMilliseconds,
-                    ["partial"] = t.IsPartial,
-                    ["trace"] = t.Trace is null ? null : JsonNode.Parse(t.Trace),
-                })]);
-                await KeepAsync("traces.json", new JsonObject { ["message"] = harvest.Message, ["traces"] = kept }.ToJsonString(), cancellationToken);
+                await KeepAsync("traces.json", harvest.ToJson().ToJsonString(), cancellationToken);
             }
         }
     }

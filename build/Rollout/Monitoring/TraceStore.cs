@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 
 namespace Rollout.Monitoring;
 
@@ -45,7 +46,25 @@ public sealed record TraceSummary(
 
 /// <summary>What there was to keep.</summary>
 /// <param name="State"><see cref="TraceState.Unknown"/> where no store answered: then an empty list means nothing.</param>
-public sealed record TraceHarvest(TraceState State, IReadOnlyList<TraceSummary> Traces, string Message);
+public sealed record TraceHarvest(TraceState State, IReadOnlyList<TraceSummary> Traces, string Message)
+{
+    /// <summary>For evidence; what services wrote into their spans is in it as they wrote it.</summary>
+    public JsonObject ToJson() => new()
+    {
+        ["message"] = Message,
+        ["traces"] = new JsonArray([.. Traces.Select(t => new JsonObject
+        {
+            ["traceId"] = t.TraceId,
+            ["service"] = t.Service,
+            ["name"] = t.Name,
+            ["why"] = t.Why,
+            ["start"] = t.Start.ToString("O"),
+            ["ms"] = t.Duration.TotalMilliseconds,
+            ["partial"] = t.IsPartial,
+            ["trace"] = t.Trace is null ? null : JsonNode.Parse(t.Trace),
+        })]),
+    };
+}
 
 /// <summary>
 /// A store of traces, read. Traces arrive late (Tempo flushes about every half minute) and leave after 48 hours, so lookups are retried and a

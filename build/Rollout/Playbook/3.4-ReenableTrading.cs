@@ -44,6 +44,7 @@ public sealed class ReenableTrading : PlaybookStep
         journal.Result["freezeMs"] = (long)window.TotalMilliseconds;
         run.Console.Note($"orders flow from {run.Named(run.Candidate)}; the freeze lasted at most {window.TotalMilliseconds:0} ms");
         await WatchTradingAsync(run, journal, cancellationToken);
+        await WindowTraces.KeepAsync(run, journal, cancellationToken);
     }
 
     // What the freeze silenced could not be judged before: orders, and what they do to everything else.

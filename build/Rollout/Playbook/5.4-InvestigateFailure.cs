@@ -33,7 +33,7 @@ public sealed class InvestigateFailure : PlaybookStep
         var report = await bundle.ExportAsync(
             IncidentOf(run),
             traces,
-            run.Settings.Values.FirstOrDefault(v => v.Setting.Key == "Monitoring.Prometheus")?.Value is { } prometheus ? new Uri(prometheus) : null,
+            run.Settings["Monitoring.Prometheus"] is { Length: > 0 } prometheus ? new Uri(prometheus) : null,
             [MetricsOf(run, run.Candidate), MetricsOf(run, run.Live)],
             cancellationToken);
 

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Rollout.Playbook;
 using Rollout.Tests.Support;
 
@@ -65,5 +66,7 @@ public sealed class ReenableTradingTests() : StepTests(nameof(ReenableTrading))
         var slots = (await World.OrdersAsync()).Select(o => o.Slot).ToList();
         Assert.That(slots[^1], Is.EqualTo("green"));
         Assert.That(slots.SkipWhile(s => s == "blue"), Is.All.EqualTo("green"), "never two writers");
+        var traces = JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(World.Artifacts, "evidence", Step, "traces.json")))!;
+        Assert.That(traces["message"]!.GetValue<string>(), Does.Match(@"^\d+ failing and \d+ slow traces of [1-9]\d* services"));
     }
 }

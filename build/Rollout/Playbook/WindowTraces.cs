@@ -1,0 +1,47 @@
+using Rollout.Investigation;
+using Rollout.Journal;
+using Rollout.Monitoring;
+
+namespace Rollout.Playbook;
+
+/// <summary>
+/// The failing and slow traces since the flip, kept before the store forgets them (platform contract, section 9). 3.4 does it when trading is back, since no freeze
+/// should last longer for it; of a rollout that failed 5.4 keeps more.
+/// </summary>
+internal static class WindowTraces
+{
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(20);
+
+    /// <summary>Keeps them as <c>traces.json</c>, masked; a store that does not answer is a warning.</summary>
+    public static async Task KeepAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
+    {
+        using var store = run.OpenTraces();
+        if (store is null)
+        {
+            journal.Result["traces"] = "off: no trace store is set (Traces.Api)";
+            return;
+        }
+
+        using var limit = new CancellationTokenSource(Limit, run.Time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellationToken);
+        try
+        {
+            var now = run.Time.GetUtcNow();
+            var harvest = await store.HarvestAsync([], run.Journal.Last(nameof(FlipDns), JournalEvent.Started)?.Time ?? now - Limit, now, either.Token);
+            if (harvest.State == TraceState.Unknown)
+            {
+                throw new RolloutException(harvest.Message);
+            }
+
+            var secrets = await run.Cluster.ListAsync($"/api/v1/namespaces/{run.Candidate.Namespace}/secrets", either.Token);
+            await journal.KeepAsync("traces.json", new SecretMask(SecretMask.ValuesOf(secrets)).Apply(harvest.ToJson().ToJsonString()));
+            journal.Result["traces"] = harvest.Message;
+            run.Console.Note($"traces since the flip: {harvest.Message}");
+        }
+        catch (Exception exception) when (exception is RolloutException or HttpRequestException || (exception is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        {
+            journal.Result["traces"] = "unknown";
+            run.Console.Warning($"the traces since the flip are not kept: {(exception is OperationCanceledException ? $"the store gave no answer in {Limit.TotalSeconds:0} s" : exception.Message)}");
+        }
+    }
+}
