@@ -106,6 +106,13 @@ public sealed partial class DocumentationTests
     }
 
     [Test]
+    public void Every_reason_of_the_judge_is_in_the_runbook()
+    {
+        var reasons = ReasonName().Matches(File.ReadAllText(Repository.PathOf("build", "Rollout", "Monitoring", "SteadinessJudge.cs"))).Select(m => m.Groups["name"].Value).Distinct();
+        Assert.That(Rows(Page("docs/RUNBOOK.md"), "| reason |").Select(r => r[0].Trim('`')), Is.EquivalentTo(reasons));
+    }
+
+    [Test]
     public void Every_command_in_a_page_names_what_exists() => Assert.Multiple(() =>
     {
         var targets = Program.Tasks().Keys.ToHashSet(StringComparer.Ordinal);
@@ -211,6 +218,10 @@ public sealed partial class DocumentationTests
     // As forges make them: lower case, blanks to hyphens, punctuation gone.
     private static string Anchor(string heading) =>
         new([.. heading.Trim().ToLowerInvariant().Where(c => char.IsLetterOrDigit(c) || c is ' ' or '-' or '_').Select(c => c == ' ' ? '-' : c)]);
+
+    // Every word in quotes that is written as a name is one.
+    [GeneratedRegex("\"(?<name>[A-Z][a-z]+(?:[A-Z][a-z]+)*)\"")]
+    private static partial Regex ReasonName();
 
     [GeneratedRegex(@"^## (?<code>\d+) (?<name>\w+)", RegexOptions.Multiline)]
     private static partial Regex RunbookChapter();
