@@ -45,7 +45,7 @@ public sealed class RolloutRun : IAsyncDisposable
         Journal = journal;
         Folder = FolderOf(context.Settings, release);
         var progress = context.Console.Progress;
-        Bucket = BucketOf(surroundings, context);
+        Bucket = BucketOf(surroundings.ArchiveDirectory, context);
         Evidence = new EvidenceFolder(Path.Combine(Folder, "evidence"));
         Zone = ZoneOf(surroundings, context.Settings, FenceOf(held), context.Time, progress);
         NameServers = new NameServers(surroundings.NameServers, context.Time, progress, context.Settings["Dns.Alias"]);
@@ -557,9 +557,12 @@ public sealed class RolloutRun : IAsyncDisposable
     private string ArchiveFolder =>
         $"{Settings["Archive.Prefix"]}/{Settings.Environment.ToString().ToLowerInvariant()}/{Release}/{1 + Journal.Entries.Count(e => e is { Step: "ArchiveArtefacts", Event: JournalEvent.Failed or JournalEvent.Undone, Part: null })}";
 
-    private static IComplianceBucket BucketOf(Surroundings surroundings, RolloutContext context)
+    /// <summary>The compliance bucket of the settings.</summary>
+    /// <param name="directory">A directory as bucket; null where it is S3.</param>
+    /// <exception cref="RolloutException">Exit code 2: none is set.</exception>
+    internal static IComplianceBucket BucketOf(string? directory, RolloutContext context)
     {
-        if (surroundings.ArchiveDirectory is { } directory)
+        if (directory is not null)
         {
             return new DirectoryBucket(directory);
         }
