@@ -12,9 +12,6 @@ public enum Verdict
     /// <summary>It was seen to be worse.</summary>
     Failed,
 
-    /// <summary>Looking itself failed.</summary>
-    Error,
-
     /// <summary>Too little was seen to tell.</summary>
     Inconclusive,
 }

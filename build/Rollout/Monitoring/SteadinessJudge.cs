@@ -4,7 +4,7 @@ namespace Rollout.Monitoring;
 
 /// <summary>
 /// Says whether the observed stack is steady: within the SLOs and no worse than live (playbook 3.3, 3.4). Pure: same samples, same
-/// judgement, whatever they were read from. A judgement is as bad as its worst metric, in the order failed, error, inconclusive, successful.
+/// judgement, whatever they were read from. A judgement is as bad as its worst metric, in the order failed, inconclusive, successful.
 /// A metric fails when it is beyond what is allowed <em>and</em> chance is no explanation: latencies and orders where their intervals rank worse than
 /// live's (Mann–Whitney U, with a large effect), everything where its counts are too far from live's or from the limit (exact binomial). Both are asked of the whole watch and of
 /// every window of <see cref="JudgeThresholds.Window"/> in it, so a spike is not diluted by the calm around it.
@@ -33,7 +33,7 @@ public static class SteadinessJudge
         {
             var why = observed.Problems.Count > 0 ? observed.Problems[0] : "no reading was made";
             return new Judgement(
-                observed.Source == PrometheusSource.SourceName ? Verdict.Inconclusive : Verdict.Error, "NothingScraped", $"The candidate's metrics were never read: {why}.", [])
+                Verdict.Inconclusive, "NothingScraped", $"The candidate's metrics were never read: {why}.", [])
             {
                 Compared = compared,
             };

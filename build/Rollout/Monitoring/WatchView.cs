@@ -62,10 +62,9 @@ public static class WatchView
     private static int Rank(Verdict? verdict) => verdict switch
     {
         Verdict.Failed => 0,
-        Verdict.Error => 1,
-        Verdict.Inconclusive => 2,
-        Verdict.Successful => 3,
-        _ => 4,
+        Verdict.Inconclusive => 1,
+        Verdict.Successful => 2,
+        _ => 3,
     };
 
     private static string Percent(double ratio) => double.IsNaN(ratio) ? "?" : (ratio * 100).ToString("0.##", CultureInfo.InvariantCulture) + " %";

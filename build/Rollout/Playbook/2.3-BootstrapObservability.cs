@@ -23,7 +23,6 @@ public sealed class BootstrapObservability : PlaybookStep
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
-        await run.BeginDrillAsync(Name, cancellationToken);
         var after = new JsonObject();
         foreach (var (name, value) in Wanted(run))
         {

@@ -98,7 +98,7 @@ internal static class Watches
 
     private static string Colour(Verdict? verdict) => verdict switch
     {
-        Verdict.Failed or Verdict.Error => "red",
+        Verdict.Failed => "red",
         Verdict.Inconclusive => "yellow",
         Verdict.Successful => "green",
         _ => "grey",

@@ -10,9 +10,11 @@ namespace Rollout.Playbook;
 /// </summary>
 internal static class WindowTraces
 {
+    private const string Service = "oms-service";
+
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(20);
 
-    /// <summary>Keeps them as <c>traces.json</c>, masked; a store that does not answer is a warning.</summary>
+    /// <summary>Keeps them as <c>traces.json</c>, masked, and looks whether tracing is still on; a store that does not answer is a warning.</summary>
     public static async Task KeepAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
         using var store = run.OpenTraces();
@@ -37,11 +39,30 @@ internal static class WindowTraces
             await journal.KeepAsync("traces.json", new SecretMask(SecretMask.ValuesOf(secrets)).Apply(harvest.ToJson().ToJsonString()));
             journal.Result["traces"] = harvest.Message;
             run.Console.Note($"traces since the flip: {harvest.Message}");
+            await ProbeAsync(run, journal, store, cancellationToken);
         }
         catch (Exception exception) when (exception is RolloutException or HttpRequestException || (exception is OperationCanceledException && !cancellationToken.IsCancellationRequested))
         {
             journal.Result["traces"] = "unknown";
             run.Console.Warning($"the traces since the flip are not kept: {(exception is OperationCanceledException ? $"the store gave no answer in {Limit.TotalSeconds:0} s" : exception.Message)}");
+        }
+    }
+
+    // No slow and no failing trace is good news only where traces still arrive: one request of our own must be found.
+    private static async Task ProbeAsync(RolloutRun run, StepJournal journal, TraceStore store, CancellationToken cancellationToken)
+    {
+        if ((await run.ServicesAsync(run.Candidate, cancellationToken)).FirstOrDefault(s => s.Name == Service) is not { } service)
+        {
+            return;
+        }
+
+        var id = $"rollout-{run.Release}-3.4-{run.Time.GetUtcNow().ToUnixTimeMilliseconds()}";
+        await new ServiceSignals(run.Cluster.Http, run.Candidate.Namespace, run.Time).ProbeAsync([(service.Name, service.Port)], _ => id, cancellationToken);
+        var lookup = await store.FindByRequestIdAsync(id, service.Name, run.Settings.Duration("Traces.Timeout"), cancellationToken);
+        journal.Result["tracing"] = lookup.State.ToString().ToLowerInvariant();
+        if (lookup.State != TraceState.Found)
+        {
+            run.Console.Warning($"tracing of {run.Named(run.Candidate)} is {(lookup.State == TraceState.Off ? "off" : "not known to be on")}: {lookup.Message}");
         }
     }
 }

@@ -33,7 +33,7 @@ public sealed record Drill(string Name, string Fault, string Begins, DrillEnd En
         new("one-service-down", "service-down=candidate:risk-service", Watch, DrillEnd.RolledBack, "one service of the candidate gives no answer any more"),
         new("unhealthy-200", "health-error=candidate:risk-service", Watch, DrillEnd.RolledBack, "one service of the candidate answers 200 and tells of a failing check"),
         new("scaling-stalled", "scaling-stalled=candidate", Watch, DrillEnd.RolledBack, "the candidate's scaling controller stands still"),
-        new("traces-off", "traces-off", "BootstrapObservability", DrillEnd.Done, "spans are accepted and forgotten: tracing is reported off"),
+        new("traces-off", "traces-off", Watch, DrillEnd.Done, "spans are accepted and forgotten: 3.4 reports that tracing is off"),
     ];
 
     /// <summary>The drill that is asked for: one with a name, or a fault of the world's, which is set right before the freeze and must be rolled back.</summary>

@@ -39,8 +39,9 @@ public sealed class ProcessMarkTests
     [Test]
     public async Task A_process_that_was_killed_is_dead_also_before_its_parent_asks()
     {
-        // The shell does not wait for its child, which stays a zombie once it is killed.
-        using var shell = Process.Start(new ProcessStartInfo("/bin/sh", ["-c", "sleep 600 & echo $!; read line"]) { RedirectStandardInput = true, RedirectStandardOutput = true })!;
+        // Python does not wait for its child, which stays a zombie once it is killed; a shell may, whenever it reads.
+        const string Parent = "import subprocess, sys; p = subprocess.Popen(['sleep', '600']); print(p.pid, flush=True); sys.stdin.readline()";
+        using var shell = Process.Start(new ProcessStartInfo("python3", ["-c", Parent]) { RedirectStandardInput = true, RedirectStandardOutput = true })!;
         var child = int.Parse((await shell.StandardOutput.ReadLineAsync())!, System.Globalization.CultureInfo.InvariantCulture);
         var stat = await File.ReadAllTextAsync($"/proc/{child}/stat");
         var mark = ProcessMark.Current! with { Pid = child, StartTime = ulong.Parse(stat[(stat.LastIndexOf(')') + 2)..].Split(' ')[19], System.Globalization.CultureInfo.InvariantCulture) };

@@ -63,7 +63,7 @@ public sealed class JudgeSimulationTests
             var failed = outcomes.Count(o => o.Judgement.Verdict == Verdict.Failed);
             var successful = outcomes.Count(o => o.Judgement.Verdict == Verdict.Successful);
             var longest = begins is null ? "" : $"{outcomes.Where(o => o.Judgement.Verdict == Verdict.Failed).Select(o => o.DecidedAt - begins.Value).DefaultIfEmpty().Max()} intervals";
-            table.Add($"{name,-38} {failed,3} {outcomes.Count(o => o.Judgement.Verdict is Verdict.Inconclusive or Verdict.Error),9} {successful,8} {longest,18}");
+            table.Add($"{name,-38} {failed,3} {outcomes.Count(o => o.Judgement.Verdict == Verdict.Inconclusive),9} {successful,8} {longest,18}");
             foreach (var wrong in outcomes.Where(o => o.Judgement.Verdict == Verdict.Failed && begins is null).Take(3))
             {
                 table.Add("    " + wrong.Judgement.Message);

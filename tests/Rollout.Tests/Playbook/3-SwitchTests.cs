@@ -68,5 +68,7 @@ public sealed class ReenableTradingTests() : StepTests(nameof(ReenableTrading))
         Assert.That(slots.SkipWhile(s => s == "blue"), Is.All.EqualTo("green"), "never two writers");
         var traces = JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(World.Artifacts, "evidence", Step, "traces.json")))!;
         Assert.That(traces["message"]!.GetValue<string>(), Does.Match(@"^\d+ failing and \d+ slow traces of [1-9]\d* services"));
+        var data = World.Journal().Last(e => e["step"]!.GetValue<string>() == Step && e["event"]!.GetValue<string>() == "done" && e["part"] is null)["data"]!;
+        Assert.That(data["tracing"]!.GetValue<string>(), Is.EqualTo("found"), "a request of its own is found as a trace");
     }
 }

@@ -75,10 +75,9 @@ internal static class VerdictSection
     private static int Severity(string verdict) => verdict switch
     {
         nameof(Verdict.Failed) => 0,
-        nameof(Verdict.Error) => 1,
-        nameof(Verdict.Inconclusive) => 2,
-        nameof(Verdict.Successful) => 4,
-        _ => 3,
+        nameof(Verdict.Inconclusive) => 1,
+        nameof(Verdict.Successful) => 3,
+        _ => 2,
     };
 
     // What the journal itself says, where the watch kept nothing else.

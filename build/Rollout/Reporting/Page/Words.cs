@@ -44,7 +44,7 @@ internal static class Words
         var (sign, kind) = outcome switch
         {
             "done" or nameof(Verdict.Successful) or ReportedFile.AsWritten => ("✓", "good"),
-            "failed" or nameof(Verdict.Failed) or nameof(Verdict.Error) or ReportedFile.Changed => ("✗", "bad"),
+            "failed" or nameof(Verdict.Failed) or ReportedFile.Changed => ("✗", "bad"),
             "undone" => ("↩", "doubt"),
             "skipped" => ("–", "doubt"),
             nameof(Verdict.Inconclusive) => ("?", "doubt"),

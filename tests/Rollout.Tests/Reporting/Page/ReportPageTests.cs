@@ -106,7 +106,6 @@ public sealed partial class ReportPageTests
 
     [TestCase("Successful", "✓")]
     [TestCase("Failed", "✗")]
-    [TestCase("Error", "✗")]
     [TestCase("Inconclusive", "?")]
     [TestCase("SomethingNew", "!")]
     public void Every_verdict_is_shown_with_a_sign_its_query_and_its_raw_answer(string verdict, string sign)
