@@ -36,7 +36,7 @@ public sealed class RolloutLifetime : FrostingLifetime<RolloutContext>
             if (context.Request.Fault is not null && outcome.Aftermath != Aftermath.RollBack)
             {
                 // The rollback of a drill happens under its fault; the world is sane again when all is over.
-                await run.EndDrillAsync(CancellationToken.None);
+                await EndDrillAsync(context, run);
             }
 
             // The rollback that follows is what a client sees of this run, too. A person who interrupts does not wait for a report.
@@ -82,6 +82,19 @@ public sealed class RolloutLifetime : FrostingLifetime<RolloutContext>
         {
             // What happened is not what the report is missing: the run's own outcome stands.
             context.Console.Warning($"{exception.Message} {exception.Hint}");
+        }
+    }
+
+    private static async Task EndDrillAsync(RolloutContext context, RolloutRun run)
+    {
+        try
+        {
+            await run.EndDrillAsync(CancellationToken.None);
+        }
+        catch (Exception exception) when (exception is RolloutException or HttpRequestException or OperationCanceledException)
+        {
+            // What is written after it, the report and the timeline, matters more.
+            context.Console.Warning($"the drill's fault is not cleared: {exception.Message}");
         }
     }
 

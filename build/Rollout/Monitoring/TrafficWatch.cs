@@ -33,9 +33,9 @@ public sealed record WatchPlan
 
     /// <summary>
     /// Looked at with every reading: which services are less healthy than live's, each with why. Counters do not tell of a service that nobody asks, nor of one that
-    /// answers 200 and says that it is sick. Null where nobody looks.
+    /// answers 200 and says that it is sick. Null where nobody looks; an answer of null is a look that saw nothing, after which all is as it was.
     /// </summary>
-    public Func<CancellationToken, Task<IReadOnlyDictionary<string, string>>>? Health { get; init; }
+    public Func<CancellationToken, Task<IReadOnlyDictionary<string, string>?>>? Health { get; init; }
 
     /// <summary>Shown after every look.</summary>
     public Action<WatchProgress>? Show { get; init; }
@@ -121,9 +121,9 @@ public sealed class TrafficWatch(IMetricsSource source, string slot, string role
                 }
             }
 
-            if (plan.Health is not null && trouble is null)
+            if (plan.Health is not null && trouble is null && await plan.Health(cancellationToken) is { } worse)
             {
-                series.AddHealth(await plan.Health(cancellationToken));
+                series.AddHealth(worse);
             }
 
             var elapsed = time.GetElapsedTime(start);

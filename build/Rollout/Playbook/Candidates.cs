@@ -39,7 +39,7 @@ internal static class Candidates
     }
 
     /// <summary>A look at which services are less healthy than live's were in 1.3; for a watch.</summary>
-    public static async Task<Func<CancellationToken, Task<IReadOnlyDictionary<string, string>>>> HealthLookAsync(RolloutRun run, CancellationToken cancellationToken)
+    public static async Task<Func<CancellationToken, Task<IReadOnlyDictionary<string, string>?>>> HealthLookAsync(RolloutRun run, CancellationToken cancellationToken)
     {
         var baseline = HealthOfLive(run);
         var services = await run.ServicesAsync(run.Candidate, cancellationToken);
@@ -47,9 +47,9 @@ internal static class Candidates
         {
             var now = await run.CandidateStack.SnapshotAsync(services, $"rollout-{run.Release}-3.3", token, withMetrics: false);
 
-            // Where nothing at all is reached, it is the way to them that is broken.
+            // Where nothing at all is reached, it is the way to them that is broken, and nothing was seen.
             return now.All(s => s.Health == Health.Unreachable)
-                ? new Dictionary<string, string>()
+                ? null
                 : now.Where(s => baseline.Any(b => b.Service.Name == s.Service.Name))
                     .Select(s => (s.Service.Name, Worse: AetherStack.NoWorseThan([.. baseline.Where(b => b.Service.Name == s.Service.Name)], [s])))
                     .Where(s => s.Worse.Count > 0).ToDictionary(s => s.Name, s => s.Worse[0]);

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Rollout.Investigation;
 using Rollout.Journal;
 using Rollout.Monitoring;
@@ -24,6 +25,7 @@ internal static class WindowTraces
             return;
         }
 
+        // Trading is back: whatever a store answers, it must not cost a rollout that is well.
         using var limit = new CancellationTokenSource(Limit, run.Time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellationToken);
         try
@@ -41,7 +43,7 @@ internal static class WindowTraces
             run.Console.Note($"traces since the flip: {harvest.Message}");
             await ProbeAsync(run, journal, store, cancellationToken);
         }
-        catch (Exception exception) when (exception is RolloutException or HttpRequestException || (exception is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        catch (Exception exception) when (exception is RolloutException or HttpRequestException or JsonException or IOException || (exception is OperationCanceledException && !cancellationToken.IsCancellationRequested))
         {
             journal.Result["traces"] = "unknown";
             run.Console.Warning($"the traces since the flip are not kept: {(exception is OperationCanceledException ? $"the store gave no answer in {Limit.TotalSeconds:0} s" : exception.Message)}");

@@ -51,7 +51,7 @@ public sealed class DrillRoundsTests
                 MinimumScrapes = WatchPlan.ScrapesFor(baseline.Samples.Services.Values.Max(s => s.Count)),
                 EvaluationInterval = TimeSpan.FromSeconds(60),
                 Judge = (samples, whole) => SteadinessJudge.Judge(baseline.Samples, samples, new JudgeThresholds(), newestOnly: !whole),
-                Health = _ => Task.FromResult(stack.Unhealthy),
+                Health = _ => Task.FromResult<IReadOnlyDictionary<string, string>?>(stack.Unhealthy),
             },
             CancellationToken.None);
         var judgement = watch.Samples.Verdict!;

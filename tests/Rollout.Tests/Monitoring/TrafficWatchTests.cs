@@ -136,7 +136,7 @@ public sealed class TrafficWatchTests
         {
             Interval = TimeSpan.FromSeconds(1),
             MinimumScrapes = 8,
-            Health = _ => Task.FromResult<IReadOnlyDictionary<string, string>>(++looks is 2 or 3 or 5 or 6 or 7 ? sick : new Dictionary<string, string>()),
+            Health = _ => Task.FromResult<IReadOnlyDictionary<string, string>?>(++looks is 2 or 3 or 5 or 6 or 7 ? sick : new Dictionary<string, string>()),
             Judge = (samples, _) => SteadinessJudge.Judge(new WatchSamples(), samples, new JudgeThresholds()),
         };
         var result = await WatchAsync(plan);
@@ -148,6 +148,22 @@ public sealed class TrafficWatchTests
     }
 
     [Test]
+    public async Task A_look_that_saw_nothing_makes_no_sick_service_well()
+    {
+        _time.OnPause = () => _evaluations++;
+        var looks = 0;
+        var result = await WatchAsync(new WatchPlan
+        {
+            Interval = TimeSpan.FromSeconds(1),
+            MinimumScrapes = 5,
+            Timeout = TimeSpan.FromSeconds(6),
+            Health = _ => Task.FromResult<IReadOnlyDictionary<string, string>?>(++looks < 3 ? new Dictionary<string, string> { ["risk"] = "risk is in error." } : null),
+            Judge = (samples, _) => SteadinessJudge.Judge(new WatchSamples(), samples, new JudgeThresholds()),
+        });
+        Assert.That((result.Samples.Verdict!.Verdict, result.Samples.Verdict.Reason), Is.EqualTo((Verdict.Inconclusive, "HealthUnsettled")));
+    }
+
+    [Test]
     public async Task A_service_that_is_sick_in_the_last_look_leaves_the_watch_open()
     {
         _time.OnPause = () => _evaluations++;
@@ -156,7 +172,7 @@ public sealed class TrafficWatchTests
         {
             Interval = TimeSpan.FromSeconds(1),
             MinimumScrapes = 5,
-            Health = _ => Task.FromResult<IReadOnlyDictionary<string, string>>(
+            Health = _ => Task.FromResult<IReadOnlyDictionary<string, string>?>(
                 ++looks is 5 or 9 ? new Dictionary<string, string> { ["risk"] = "risk is in error." } : new Dictionary<string, string>()),
             Judge = (samples, _) => SteadinessJudge.Judge(new WatchSamples(), samples, new JudgeThresholds()),
         });
