@@ -438,13 +438,13 @@ public sealed class RolloutRun : IAsyncDisposable
 
     /// <summary>Stores the release's evidence in the compliance bucket.</summary>
     public Task<ArchiveManifest> ArchiveAsync(CancellationToken cancellationToken) =>
-        ComplianceArchive.StoreAsync(Release, Evidence, Bucket, ArchiveFolder, Journal.Head, Console.Progress, cancellationToken);
+        ComplianceArchive.StoreAsync(Release, Evidence, Bucket, ArchiveFolder, Journal.Head, Time, Console.Progress, cancellationToken);
 
     /// <summary>Reads back what was archived.</summary>
     /// <exception cref="RolloutException">Something is missing or not as it was put there.</exception>
     public async Task VerifyArchiveAsync(CancellationToken cancellationToken)
     {
-        var problems = await ComplianceArchive.VerifyAsync(Bucket, ArchiveFolder, cancellationToken);
+        var problems = await ComplianceArchive.VerifyAsync(Bucket, ArchiveFolder, Time, Console.Progress, cancellationToken);
         if (problems.Count > 0)
         {
             throw new RolloutException($"The archive {ArchiveFolder} is not as it was put there: {string.Join("; ", problems)}.");

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
@@ -37,11 +38,14 @@ public sealed record ArchiveManifest(int Version, string Release, string Journal
 /// 4.3).</summary>
 public static class ComplianceArchive
 {
+    private const int AtOnce = 8;
+
     /// <summary>
     /// Stores every file of evidence, then a manifest. Interrupted and repeated, it goes on where it was: what is there already is left.
     /// </summary>
     /// <param name="folder">The keys' first part, <c>PREFIX/ENVIRONMENT/RELEASE/ATTEMPT</c>: another attempt needs another folder.</param>
     /// <param name="journalHead">The last hash of the journal's chain.</param>
+    /// <param name="progress">Told every two seconds how far it is, and the end.</param>
     /// <exception cref="RolloutException">The evidence is not as recorded, a key holds other content, or the bucket refuses.</exception>
     public static async Task<ArchiveManifest> StoreAsync(
         string release,
@@ -49,12 +53,14 @@ public static class ComplianceArchive
         IComplianceBucket bucket,
         string folder,
         string journalHead,
+        TimeProvider time,
         IProgress<string> progress,
         CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(evidence);
         ArgumentNullException.ThrowIfNull(bucket);
         ArgumentNullException.ThrowIfNull(progress);
+        ArgumentNullException.ThrowIfNull(time);
         if (evidence.Verify() is { Count: > 0 } problems)
         {
             throw new RolloutException($"The evidence in '{evidence.Directory}' is not as it was written: {string.Join(" ", problems)}");
@@ -66,11 +72,20 @@ public static class ComplianceArchive
             throw new RolloutException($"There is no evidence in '{evidence.Directory}' to archive.");
         }
 
+        var count = new Count("archived", files.Count, files.Sum(f => f.Bytes), time, progress);
         var stored = 0;
-        foreach (var file in files)
-        {
-            stored += await bucket.PutAsync($"{folder}/{file.Path}", evidence.FullPath(file.Path), file.Sha256, cancellationToken) ? 1 : 0;
-        }
+        await EachAsync(
+            files,
+            async (file, _, token) =>
+            {
+                if (await bucket.PutAsync($"{folder}/{file.Path}", evidence.FullPath(file.Path), file.Sha256, token))
+                {
+                    Interlocked.Increment(ref stored);
+                }
+
+                count.Add(file.Bytes);
+            },
+            cancellationToken);
 
         var manifest = new ArchiveManifest(1, release, journalHead, [.. files.Select(f => new ArchivedObject(f.Path, f.Sha256, f.Bytes))]);
         await StoreManifestAsync(manifest, bucket, folder, cancellationToken);
@@ -80,9 +95,11 @@ public static class ComplianceArchive
 
     /// <summary>What is not as archived, in sentences; empty where every object of every manifest is there and unchanged.</summary>
     public static async Task<IReadOnlyList<string>> VerifyAsync(
-        IComplianceBucket bucket, string folder, CancellationToken cancellationToken)
+        IComplianceBucket bucket, string folder, TimeProvider time, IProgress<string> progress, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(bucket);
+        ArgumentNullException.ThrowIfNull(progress);
+        ArgumentNullException.ThrowIfNull(time);
         var keys = (await bucket.ListAsync(folder + "/", cancellationToken)).Select(o => o.Key).ToHashSet(StringComparer.Ordinal);
         var manifests = keys.Where(k => IsManifest(k, folder)).Order(StringComparer.Ordinal).ToList();
         var problems = new List<string>();
@@ -92,6 +109,7 @@ public static class ComplianceArchive
         }
 
         var known = new HashSet<string>(manifests, StringComparer.Ordinal);
+        var archived = new List<ArchivedObject>();
         foreach (var key in manifests)
         {
             var json = await bucket.ReadAsync(key, cancellationToken);
@@ -101,30 +119,39 @@ public static class ComplianceArchive
                 continue;
             }
 
-            foreach (var archived in ArchiveManifest.Parse(Encoding.UTF8.GetString(json)).Objects)
-            {
-                var full = $"{folder}/{archived.Key}";
-                if (known.Add(full))
-                {
-                    problems.AddRange(await CheckAsync(bucket, full, archived, keys, cancellationToken));
-                }
-            }
+            archived.AddRange(ArchiveManifest.Parse(Encoding.UTF8.GetString(json)).Objects.Where(o => known.Add($"{folder}/{o.Key}")));
         }
 
+        var count = new Count("read", archived.Count, archived.Sum(o => o.Bytes), time, progress);
+        var seen = new string?[archived.Count];
+        await EachAsync(
+            archived,
+            async (one, index, token) =>
+            {
+                seen[index] = await CheckAsync(bucket, $"{folder}/{one.Key}", one, keys, token);
+                count.Add(one.Bytes);
+            },
+            cancellationToken);
+        problems.AddRange(seen.OfType<string>());
         problems.AddRange(keys.Where(k => !known.Contains(k)).Order(StringComparer.Ordinal).Select(k => $"'{k}' is in no manifest"));
         return problems;
     }
 
-    private static async Task<IReadOnlyList<string>> CheckAsync(
+    private static Task EachAsync<T>(IReadOnlyList<T> items, Func<T, int, CancellationToken, Task> body, CancellationToken cancellationToken) => Parallel.ForEachAsync(
+        items.Index(),
+        new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = cancellationToken },
+        async (item, token) => await body(item.Item, item.Index, token));
+
+    private static async Task<string?> CheckAsync(
         IComplianceBucket bucket, string key, ArchivedObject archived, HashSet<string> keys, CancellationToken cancellationToken)
     {
         if (!keys.Contains(key))
         {
-            return [$"'{key}' is gone"];
+            return $"'{key}' is gone";
         }
 
-        var actual = Convert.ToHexStringLower(SHA256.HashData(await bucket.ReadAsync(key, cancellationToken)));
-        return actual == archived.Sha256 ? [] : [$"'{key}' was changed: its SHA-256 is {actual}, not {archived.Sha256}"];
+        var actual = await bucket.DigestAsync(key, cancellationToken);
+        return actual == archived.Sha256 ? null : $"'{key}' was changed: its SHA-256 is {actual}, not {archived.Sha256}";
     }
 
     private static async Task StoreManifestAsync(
@@ -150,4 +177,27 @@ public static class ComplianceArchive
         key.StartsWith($"{folder}/manifest-", StringComparison.Ordinal)
             && key.EndsWith(".json", StringComparison.Ordinal)
             && key.LastIndexOf('/') == folder.Length;
+
+    /// <summary>Tells every two seconds how far it is.</summary>
+    private sealed class Count(string done, int files, long bytes, TimeProvider time, IProgress<string> progress)
+    {
+        private readonly Lock _lock = new();
+        private long _told = time.GetTimestamp();
+        private int _files;
+        private long _bytes;
+
+        public void Add(long moved)
+        {
+            lock (_lock)
+            {
+                _files++;
+                _bytes += moved;
+                if (time.GetElapsedTime(_told) >= Waiting.QuietTime)
+                {
+                    _told = time.GetTimestamp();
+                    progress.Report(string.Create(CultureInfo.InvariantCulture, $"{done} {_files} of {files} files, {_bytes / 1e6:0} of {bytes / 1e6:0} MB"));
+                }
+            }
+        }
+    }
 }

@@ -22,9 +22,13 @@ public interface IComplianceBucket
     /// <summary>All objects whose key begins with the prefix, sorted by key.</summary>
     Task<IReadOnlyList<BucketObject>> ListAsync(string prefix, CancellationToken cancellationToken);
 
-    /// <summary>The object's content.</summary>
-    /// <exception cref="RolloutException">There is none.</exception>
+    /// <summary>The content of a small object, as a manifest is.</summary>
+    /// <exception cref="RolloutException">There is none, or it is larger than 64 MiB.</exception>
     Task<byte[]> ReadAsync(string key, CancellationToken cancellationToken);
+
+    /// <summary>The SHA-256 of what the object holds now, in lower-case hexadecimal. Its content is read and not kept.</summary>
+    /// <exception cref="RolloutException">There is none.</exception>
+    Task<string> DigestAsync(string key, CancellationToken cancellationToken);
 }
 
 /// <summary>A directory as bucket: for the embedded environment and for kind.</summary>
@@ -47,20 +51,22 @@ public sealed class DirectoryBucket(string directory) : IComplianceBucket
         try
         {
             File.Copy(file, temporary);
+
+            // Read back under a name that nobody sees, so that what gets the key's name is proven.
             await FileDigest.ExpectAsync(temporary, sha256, file, cancellationToken);
             File.Move(temporary, target, overwrite: false);
+            return true;
         }
         catch (IOException) when (File.Exists(target))
         {
             // Somebody else was faster.
+            await CompareAsync(key, target, sha256, cancellationToken);
+            return false;
         }
         finally
         {
             File.Delete(temporary);
         }
-
-        await CompareAsync(key, target, sha256, cancellationToken);
-        return true;
     }
 
     public Task<IReadOnlyList<BucketObject>> ListAsync(string prefix, CancellationToken cancellationToken)
@@ -78,10 +84,19 @@ public sealed class DirectoryBucket(string directory) : IComplianceBucket
 
     public async Task<byte[]> ReadAsync(string key, CancellationToken cancellationToken)
     {
-        var path = Path.Combine(_directory, BucketKey.Check(key));
-        return File.Exists(path)
+        const int largest = 64 * 1024 * 1024;
+        var path = Existing(key);
+        return new FileInfo(path).Length <= largest
             ? await File.ReadAllBytesAsync(path, cancellationToken)
-            : throw new RolloutException($"The bucket '{_directory}' holds no '{key}'.");
+            : throw BucketKey.TooLarge(key, largest);
+    }
+
+    public Task<string> DigestAsync(string key, CancellationToken cancellationToken) => FileDigest.OfAsync(Existing(key), cancellationToken);
+
+    private string Existing(string key)
+    {
+        var path = Path.Combine(_directory, BucketKey.Check(key));
+        return File.Exists(path) ? path : throw new RolloutException($"The bucket '{_directory}' holds no '{key}'.");
     }
 
     private static async Task CompareAsync(string key, string path, string sha256, CancellationToken cancellationToken)
@@ -99,13 +114,16 @@ internal static class FileDigest
 {
     public static async Task<string> OfAsync(string file, CancellationToken cancellationToken)
     {
-        await using var stream = File.OpenRead(file);
+        // The hash reads in large parts of its own.
+        await using var stream = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0, FileOptions.SequentialScan);
         return Convert.ToHexStringLower(await SHA256.HashDataAsync(stream, cancellationToken));
     }
 
-    public static async Task ExpectAsync(string file, string sha256, string named, CancellationToken cancellationToken)
+    public static async Task ExpectAsync(string file, string sha256, string named, CancellationToken cancellationToken) =>
+        Expect(await OfAsync(file, cancellationToken), sha256, named);
+
+    public static void Expect(string actual, string sha256, string named)
     {
-        var actual = await OfAsync(file, cancellationToken);
         if (actual != sha256)
         {
             throw new RolloutException($"'{named}' was changed since it was recorded: its SHA-256 is {actual}, not {sha256}.");
@@ -126,6 +144,9 @@ internal static class BucketKey
             ? key
             : throw new RolloutException($"'{key}' cannot be a key: its segments need letters, digits, dots, hyphens or underscores.");
     }
+
+    public static RolloutException TooLarge(string key, int largest) =>
+        new($"'{key}' is larger than a manifest can be ({largest / (1024 * 1024)} MiB).", "Somebody else wrote it; keep the bucket as it is and find out who.");
 
     public static RolloutException Taken(string key, string actual, string sha256) => new(
         $"The bucket holds other content under '{key}': SHA-256 {actual}, to be stored was {sha256}.",

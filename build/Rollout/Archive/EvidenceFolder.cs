@@ -71,24 +71,8 @@ public sealed class EvidenceFolder(string directory)
     /// well.</summary>
     public IReadOnlyList<string> Verify()
     {
-        var problems = new List<string>();
         var sums = ReadSums();
-        foreach (var (path, sha256) in sums)
-        {
-            if (!File.Exists(FullPath(path)))
-            {
-                problems.Add($"'{path}' is gone.");
-                continue;
-            }
-
-            using var stream = File.OpenRead(FullPath(path));
-            var actual = Convert.ToHexStringLower(SHA256.HashData(stream));
-            if (actual != sha256)
-            {
-                problems.Add($"'{path}' was changed: its SHA-256 is {actual}, {sha256} was recorded.");
-            }
-        }
-
+        List<string> problems = [.. sums.AsParallel().AsOrdered().Select(s => ProblemOf(s.Key, s.Value)).OfType<string>()];
         if (System.IO.Directory.Exists(Directory))
         {
             var there = System.IO.Directory.EnumerateFiles(Directory, "*", SearchOption.AllDirectories)
@@ -101,6 +85,18 @@ public sealed class EvidenceFolder(string directory)
         }
 
         return problems;
+    }
+
+    private string? ProblemOf(string path, string sha256)
+    {
+        if (!File.Exists(FullPath(path)))
+        {
+            return $"'{path}' is gone.";
+        }
+
+        using var stream = new FileStream(FullPath(path), FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0, FileOptions.SequentialScan);
+        var actual = Convert.ToHexStringLower(SHA256.HashData(stream));
+        return actual == sha256 ? null : $"'{path}' was changed: its SHA-256 is {actual}, {sha256} was recorded.";
     }
 
     // What a killed run had not finished writing: no file of evidence begins with a dot.

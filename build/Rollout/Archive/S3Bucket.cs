@@ -1,58 +1,132 @@
-using System.Globalization;
-using System.Net.Http.Headers;
+using System.Net;
 using System.Security.Cryptography;
-using System.Xml.Linq;
+using Amazon.Runtime;
+using Amazon.S3;
+using Amazon.S3.Model;
+using Polly;
+using Polly.Retry;
 
 namespace Rollout.Archive;
 
 /// <summary>Where an S3 bucket is, and with which key it is written.</summary>
 /// <param name="Endpoint">Without the bucket, as <c>https://eu-central-1.linodeobjects.com</c>.</param>
 /// <param name="Region">For signing: the cluster's name, or <c>us-east-1</c>.</param>
-public sealed record S3Location(Uri Endpoint, string Bucket, string Region, string AccessKey, Secret SecretKey);
+public sealed record S3Location(Uri Endpoint, string Bucket, string Region, string AccessKey, Secret SecretKey)
+{
+    /// <summary>How long nothing may move, neither sent nor received, before an attempt is given up.</summary>
+    public TimeSpan Patience { get; init; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>What keeps an object from being deleted or replaced before its time; null where nothing does.</summary>
+    public ObjectLock? Lock { get; init; }
+}
+
+/// <summary>S3 Object Lock, which the bucket must have been made with.</summary>
+/// <param name="IsCompliance">Nobody can shorten it, not even the bucket's owner; otherwise a key with a special right can (governance mode).</param>
+/// <param name="Retention">Counted from the upload.</param>
+public sealed record ObjectLock(bool IsCompliance, TimeSpan Retention);
 
 /// <summary>
-/// S3-compatible storage, path style. Each PUT carries <c>Content-MD5</c>, which Object Lock demands, and our SHA-256 as metadata;
-/// conditional
-/// writes are not supported everywhere, so a HEAD comes first and a GET last.
+/// S3-compatible storage by AWS's own library, with what Linode's object storage needs: path style, no checksum trailers, no chunked signing. Each PUT carries
+/// <c>Content-MD5</c>, which Object Lock demands, is signed with our SHA-256 and keeps it as metadata; conditional writes are not supported everywhere, so a GET
+/// comes first and another last. There is no HEAD: a refusal of one says nothing of its reason.
 /// </summary>
-public sealed class S3Bucket(S3Location location, TimeProvider time) : IComplianceBucket, IDisposable
+public sealed class S3Bucket : IComplianceBucket, IDisposable
 {
-    private const int Attempts = 5;
     private const long LargestObject = 5L * 1024 * 1024 * 1024;
+    private const int LargestManifest = 64 * 1024 * 1024;
 
-    private static readonly string EmptySha256 = Convert.ToHexStringLower(SHA256.HashData([]));
+    private readonly S3Location _location;
+    private readonly TimeProvider _time;
+    private readonly AmazonS3Client _s3;
+    private readonly ResiliencePipeline _retry;
 
-    private readonly HttpClient _http = new(
-        new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false })
-    { Timeout = TimeSpan.FromMinutes(10) };
-    private TimeSpan _skew;
+    public S3Bucket(S3Location location, TimeProvider time)
+    {
+        _location = location;
+        _time = time;
+        _s3 = new AmazonS3Client(new BasicAWSCredentials(location.AccessKey, location.SecretKey.Reveal()), new AmazonS3Config
+        {
+            ServiceURL = location.Endpoint.GetLeftPart(UriPartial.Authority),
+            AuthenticationRegion = location.Region,
+            ForcePathStyle = true,
+            RequestChecksumCalculation = RequestChecksumCalculation.WHEN_REQUIRED,
+            ResponseChecksumValidation = ResponseChecksumValidation.WHEN_REQUIRED,
+
+            // The one is for a clock that is off, which the library sets by the server's; what else may pass is repeated below.
+            MaxErrorRetry = 1,
+            Timeout = TimeSpan.FromHours(1),
+        });
+        _retry = new ResiliencePipelineBuilder { TimeProvider = time }
+            .AddRetry(new RetryStrategyOptions
+            {
+                MaxRetryAttempts = 4,
+                BackoffType = DelayBackoffType.Exponential,
+                Delay = TimeSpan.FromMilliseconds(300),
+                UseJitter = true,
+                ShouldHandle = arguments => ValueTask.FromResult(arguments.Outcome.Exception is { } exception && MayPass(exception)),
+            })
+            .Build();
+    }
 
     public async Task<bool> PutAsync(string key, string file, string sha256, CancellationToken cancellationToken)
     {
         BucketKey.Check(key);
-        await FileDigest.ExpectAsync(file, sha256, file, cancellationToken);
-        if (new FileInfo(file).Length > LargestObject)
+        var (md5, length) = await Md5Async(file, sha256, cancellationToken);
+        if (length > LargestObject)
         {
             throw new RolloutException($"'{file}' is larger than one PUT may be (5 GiB).");
         }
 
-        if (await ExistsAsync(key, cancellationToken))
+        var until = _location.Lock is { } wanted ? _time.GetUtcNow() + wanted.Retention : (DateTimeOffset?)null;
+        var before = await FindAsync(key, cancellationToken);
+        if (before is null)
         {
-            await CompareAsync(key, sha256, cancellationToken);
-            return false;
+            await AskAsync(
+                key,
+                async idle =>
+                {
+                    await using var content = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.Read, 81920, FileOptions.Asynchronous);
+                    var put = new PutObjectRequest
+                    {
+                        BucketName = _location.Bucket,
+                        Key = key,
+                        InputStream = content,
+                        AutoCloseStream = false,
+                        ContentType = "application/octet-stream",
+                        UseChunkEncoding = false,
+                        MD5Digest = md5,
+                    };
+                    put.Metadata["sha256"] = sha256;
+
+                    // Signed with it, the storage itself refuses what is not the file that was recorded.
+                    put.Headers["x-amz-content-sha256"] = sha256;
+                    put.StreamTransferProgress += (_, _) => idle.Moved();
+                    if (until is { } locked)
+                    {
+                        put.ObjectLockMode = _location.Lock!.IsCompliance ? ObjectLockMode.Compliance : ObjectLockMode.Governance;
+                        put.ObjectLockRetainUntilDate = locked.UtcDateTime;
+                    }
+
+                    return await _s3.PutObjectAsync(put, idle.Token);
+                },
+                cancellationToken);
         }
 
-        var md5 = await Md5Async(file, cancellationToken);
-        using var put = await SendAsync(
-            HttpMethod.Put,
-            Address(key),
-            sha256,
-            () => Content(file, md5),
-            new() { ["x-amz-meta-sha256"] = sha256, ["content-md5"] = md5 },
-            cancellationToken);
-        await ThrowUnlessOkAsync(put, key, cancellationToken);
-        await CompareAsync(key, sha256, cancellationToken);
-        return true;
+        var (actual, retained) = before ?? await AskAsync(key, idle => DigestOnceAsync(key, idle), cancellationToken);
+        if (actual != sha256)
+        {
+            throw BucketKey.Taken(key, actual, sha256);
+        }
+
+        // Storage keeps whole seconds. What an earlier attempt stored is locked from then on.
+        if (until is { } end && (retained is null || retained < (before is null ? end - TimeSpan.FromSeconds(1) : _time.GetUtcNow())))
+        {
+            throw new RolloutException(
+                $"Bucket '{_location.Bucket}' holds '{key}' without the lock until {end:u}: {(retained is { } seen ? $"it is locked until {seen:u}" : "it is not locked")}.",
+                "Make the bucket with Object Lock, which cannot be added later, or set Archive.LockDays to 0.");
+        }
+
+        return before is null;
     }
 
     public async Task<IReadOnlyList<BucketObject>> ListAsync(string prefix, CancellationToken cancellationToken)
@@ -61,183 +135,194 @@ public sealed class S3Bucket(S3Location location, TimeProvider time) : IComplian
         string? token = null;
         do
         {
-            var query = "?list-type=2" + (
-                token is null ? "" : $"&continuation-token={Uri.EscapeDataString(token)}") + $"&prefix={Uri.EscapeDataString(prefix)}";
-            using var response = await SendAsync(HttpMethod.Get, new Uri(Address(null), query), EmptySha256, null, [], cancellationToken);
-            await ThrowUnlessOkAsync(response, prefix, cancellationToken);
-            var page = XDocument.Parse(await response.Content.ReadAsStringAsync(cancellationToken)).Root!;
-            found.AddRange(Children(page, "Contents").Select(c => new BucketObject(
-                Child(c, "Key") ?? string.Empty, long.TryParse(Child(c, "Size"), CultureInfo.InvariantCulture, out var size) ? size : 0)));
-            token = Child(page, "IsTruncated") == "true" ? Child(page, "NextContinuationToken") : null;
+            var from = token;
+            var page = await AskAsync(
+                prefix,
+                idle => _s3.ListObjectsV2Async(new ListObjectsV2Request { BucketName = _location.Bucket, Prefix = prefix, ContinuationToken = from }, idle.Token),
+                cancellationToken);
+            found.AddRange((page.S3Objects ?? []).Select(o => new BucketObject(o.Key, o.Size ?? 0)));
+            token = page.IsTruncated == true ? page.NextContinuationToken : null;
         }
         while (token is not null);
 
         return [.. found.OrderBy(o => o.Key, StringComparer.Ordinal)];
     }
 
-    public async Task<byte[]> ReadAsync(string key, CancellationToken cancellationToken)
+    public Task<byte[]> ReadAsync(string key, CancellationToken cancellationToken)
     {
-        using var response = await SendAsync(HttpMethod.Get, Address(BucketKey.Check(key)), EmptySha256, null, [], cancellationToken);
-        await ThrowUnlessOkAsync(response, key, cancellationToken);
-        return await response.Content.ReadAsByteArrayAsync(cancellationToken);
-    }
-
-    public void Dispose() => _http.Dispose();
-
-    private static IEnumerable<XElement> Children(XElement element, string name) => element.Elements().Where(e => e.Name.LocalName == name);
-
-    private static string? Child(XElement element, string name) => Children(element, name).FirstOrDefault()?.Value;
-
-    private static StreamContent Content(string file, string md5)
-    {
-        var content = new StreamContent(File.OpenRead(file));
-        content.Headers.ContentLength = new FileInfo(file).Length;
-        content.Headers.ContentMD5 = Convert.FromBase64String(md5);
-        content.Headers.ContentType = new MediaTypeHeaderValue("application/octet-stream");
-        return content;
-    }
-
-    private static async Task<string> Md5Async(string file, CancellationToken cancellationToken)
-    {
-        await using var stream = File.OpenRead(file);
-#pragma warning disable CA5351 // Content-MD5 is what the protocol asks for; what proves the content is SHA-256.
-        return Convert.ToBase64String(await MD5.HashDataAsync(stream, cancellationToken));
-#pragma warning restore CA5351
-    }
-
-    private Uri Address(string? key) =>
-        new($"{location.Endpoint.GetLeftPart(UriPartial.Authority)}/{location.Bucket}{(key is null ? "" : "/" + key)}");
-
-    private async Task<bool> ExistsAsync(string key, CancellationToken cancellationToken)
-    {
-        using var head = await SendAsync(HttpMethod.Head, Address(key), EmptySha256, null, [], cancellationToken);
-        if ((int)head.StatusCode == 404)
-        {
-            return false;
-        }
-
-        return head.IsSuccessStatusCode ? true : throw new RolloutException(
-            $"Bucket '{location.Bucket}' at {location.Endpoint.Host} answers HTTP {(int)head.StatusCode} to whether '{key}' is there.",
-            "A key that may not list a bucket gets 403 for what is missing; give it read and write for this bucket.");
-    }
-
-    private async Task CompareAsync(string key, string sha256, CancellationToken cancellationToken)
-    {
-        var actual = Convert.ToHexStringLower(SHA256.HashData(await ReadAsync(key, cancellationToken)));
-        if (actual != sha256)
-        {
-            throw BucketKey.Taken(key, actual, sha256);
-        }
-    }
-
-    private async Task<HttpResponseMessage> SendAsync(
-        HttpMethod method,
-        Uri uri,
-        string payloadSha256,
-        Func<HttpContent>? content,
-        Dictionary<string, string> headers,
-        CancellationToken cancellationToken)
-    {
-        for (var attempt = 1; ; attempt++)
-        {
-            try
+        BucketKey.Check(key);
+        return AskAsync(
+            key,
+            async idle =>
             {
-                using var request = Sign(method, uri, payloadSha256, content, headers);
-                var response = await _http.SendAsync(request, cancellationToken);
-                if (attempt == Attempts || !await ShouldRepeatAsync(response, cancellationToken))
+                using var response = await _s3.GetObjectAsync(_location.Bucket, key, idle.Token);
+                using var content = new MemoryStream();
+                await foreach (var part in PartsAsync(response, idle))
                 {
-                    return response;
+                    content.Write(part.Span);
+                    if (content.Length > LargestManifest)
+                    {
+                        throw BucketKey.TooLarge(key, LargestManifest);
+                    }
                 }
 
-                response.Dispose();
-            }
-            catch (HttpRequestException exception) when (attempt == Attempts)
-            {
-                throw new RolloutException(
-                    $"Object storage at {location.Endpoint.Host} does not answer: {exception.InnerException?.Message ?? exception.Message}",
-                    null,
-                    ExitCode.Failed,
-                    exception);
-            }
-            catch (HttpRequestException)
-            {
-                // The next attempt tells.
-            }
+                return content.ToArray();
+            },
+            cancellationToken);
+    }
 
-            await Waiting.PauseAsync(TimeSpan.FromMilliseconds(150 * (1 << attempt)), time, cancellationToken);
+    public async Task<string> DigestAsync(string key, CancellationToken cancellationToken)
+    {
+        BucketKey.Check(key);
+        return (await AskAsync(key, idle => DigestOnceAsync(key, idle), cancellationToken)).Sha256;
+    }
+
+    public void Dispose() => _s3.Dispose();
+
+    private static bool MayPass(Exception exception) => exception switch
+    {
+        AmazonServiceException { StatusCode: >= HttpStatusCode.InternalServerError or HttpStatusCode.TooManyRequests or HttpStatusCode.RequestTimeout } => true,
+        AmazonServiceException { ErrorCode: "SlowDown" or "RequestTimeout" } => true,
+        AmazonServiceException { StatusCode: 0, InnerException: { } inner } => MayPass(inner),
+        _ => exception is HttpRequestException or IOException,
+    };
+
+    // Both in one reading, so that a file that is not what was recorded is not sent.
+    private static async Task<(string Md5, long Length)> Md5Async(string file, string sha256, CancellationToken cancellationToken)
+    {
+#pragma warning disable CA5351 // Content-MD5 is what the protocol asks for; what proves the content is SHA-256.
+        using var md5 = IncrementalHash.CreateHash(HashAlgorithmName.MD5);
+#pragma warning restore CA5351
+        using var sha = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        await using var content = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0, FileOptions.SequentialScan);
+        var buffer = new byte[81920];
+        var length = 0L;
+        int count;
+        while ((count = await content.ReadAsync(buffer, cancellationToken)) > 0)
+        {
+            md5.AppendData(buffer, 0, count);
+            sha.AppendData(buffer, 0, count);
+            length += count;
+        }
+
+        FileDigest.Expect(Convert.ToHexStringLower(sha.GetHashAndReset()), sha256, file);
+        return (Convert.ToBase64String(md5.GetHashAndReset()), length);
+    }
+
+    private static async IAsyncEnumerable<ReadOnlyMemory<byte>> PartsAsync(GetObjectResponse response, Idle idle)
+    {
+        var buffer = new byte[81920];
+        int count;
+        while ((count = await response.ResponseStream.ReadAsync(buffer, idle.Token)) > 0)
+        {
+            idle.Moved();
+            yield return buffer.AsMemory(0, count);
         }
     }
 
-    private HttpRequestMessage Sign(
-        HttpMethod method, Uri uri, string payloadSha256, Func<HttpContent>? content, Dictionary<string, string> headers)
+    private async Task<(string Sha256, DateTimeOffset? Retained)> DigestOnceAsync(string key, Idle idle)
     {
-        var at = time.GetUtcNow() + _skew;
-        var signed = new Dictionary<string, string>(headers)
+        using var response = await _s3.GetObjectAsync(_location.Bucket, key, idle.Token);
+        using var sha = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        await foreach (var part in PartsAsync(response, idle))
         {
-            ["host"] = uri.Authority,
-            ["x-amz-content-sha256"] = payloadSha256,
-            ["x-amz-date"] = S3Signature.Timestamp(at),
-        };
-        var request = new HttpRequestMessage(method, uri) { Content = content?.Invoke() };
-        foreach (var (name, value) in signed.Where(h => h.Key.StartsWith("x-amz-", StringComparison.Ordinal)))
-        {
-            request.Headers.TryAddWithoutValidation(name, value);
+            sha.AppendData(part.Span);
         }
 
-        request.Headers.TryAddWithoutValidation(
-            "Authorization", S3Signature.Authorization(
-                method.Method, uri, signed, payloadSha256, at, location.Region, location.AccessKey, location.SecretKey));
-        return request;
+        DateTimeOffset? retained = response.ObjectLockMode is not null && response.ObjectLockRetainUntilDate is { } until
+            ? new DateTimeOffset(until.ToUniversalTime())
+            : null;
+        return (Convert.ToHexStringLower(sha.GetHashAndReset()), retained);
     }
 
-    private async Task<bool> ShouldRepeatAsync(HttpResponseMessage response, CancellationToken cancellationToken)
+    private async Task<(string Sha256, DateTimeOffset? Retained)?> FindAsync(string key, CancellationToken cancellationToken)
     {
-        var code = (int)response.StatusCode;
-        if (code is 429 or >= 500)
-        {
-            return true;
-        }
-
-        // More than 15 minutes off: sign by the server's clock from now on.
-        if (code == 403 && _skew == TimeSpan.Zero && response.Headers.Date is { } date
-            && (await response.Content.ReadAsStringAsync(cancellationToken)).Contains("RequestTimeTooSkewed", StringComparison.Ordinal))
-        {
-            _skew = date - time.GetUtcNow();
-            return true;
-        }
-
-        return false;
-    }
-
-    private async Task ThrowUnlessOkAsync(HttpResponseMessage response, string key, CancellationToken cancellationToken)
-    {
-        if (response.IsSuccessStatusCode)
-        {
-            return;
-        }
-
-        var body = await response.Content.ReadAsStringAsync(cancellationToken);
-        string? code = null;
-        string? message = null;
         try
         {
-            var error = XDocument.Parse(body).Root!;
-            (code, message) = (Child(error, "Code"), Child(error, "Message"));
+            return await AskAsync(key, idle => DigestOnceAsync(key, idle), cancellationToken);
         }
-        catch (System.Xml.XmlException)
+        catch (RolloutException exception) when (exception.InnerException is AmazonS3Exception { ErrorCode: "NoSuchKey" or "NotFound" })
         {
-            message = body.Length > 200 ? body[..200] : body;
+            return null;
+        }
+    }
+
+    private async Task<T> AskAsync<T>(string key, Func<Idle, Task<T>> ask, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await _retry.ExecuteAsync(
+                async token =>
+                {
+                    using var idle = new Idle(_location.Patience, token);
+                    try
+                    {
+                        return await ask(idle);
+                    }
+                    catch (OperationCanceledException exception) when (!token.IsCancellationRequested)
+                    {
+                        throw new IOException($"nothing moved for {_location.Patience.TotalSeconds:0.#} s", exception);
+                    }
+                },
+                cancellationToken);
+        }
+        catch (AmazonServiceException exception) when (exception.StatusCode != 0)
+        {
+            throw Refused(key, exception);
+        }
+        catch (Exception exception) when (exception is AmazonClientException or HttpRequestException or IOException)
+        {
+            throw new RolloutException(
+                $"Object storage at {_location.Endpoint.Authority} gave no answer for '{key}' of bucket '{_location.Bucket}': {Innermost(exception)}.",
+                "Archive.Endpoint says where it is; what was stored stays, so the same command goes on.",
+                innerException: exception);
+        }
+    }
+
+    private RolloutException Refused(string key, AmazonServiceException exception) => new(
+        $"Bucket '{_location.Bucket}' at {_location.Endpoint.Authority} answers HTTP {(int)exception.StatusCode} {exception.ErrorCode} for '{key}': {Words(exception)}.",
+        exception.ErrorCode switch
+        {
+            "SignatureDoesNotMatch" => "The secret key or the signing region is wrong; the region is the storage cluster's name.",
+            "AccessDenied" or "InvalidAccessKeyId" => "The access key is unknown, or may not read, list and write this bucket; one that may not list is refused what is missing.",
+            "NoSuchBucket" => "Give the endpoint without the bucket, and the bucket's name beside it.",
+            "RequestTimeTooSkewed" => "This machine's clock and the storage's differ by more than 15 minutes.",
+            "InvalidRequest" or "InvalidArgument" or "ObjectLockConfigurationNotFoundError" when _location.Lock is not null =>
+                "A lock needs a bucket that was made with Object Lock; or set Archive.LockDays to 0.",
+            _ => null,
+        },
+        innerException: exception);
+
+    private static string Words(Exception exception) =>
+        exception.Message is { Length: > 0 } words ? (words.Length > 200 ? words[..200] : words).TrimEnd('.').ReplaceLineEndings(" ") : "it says nothing";
+
+    private static string Innermost(Exception exception)
+    {
+        while (exception.InnerException is { } inner and not OperationCanceledException)
+        {
+            exception = inner;
         }
 
-        throw new RolloutException(
-            $"Bucket '{location.Bucket}' at {location.Endpoint.Host} answers HTTP {(int)response.StatusCode} {code} for '{key}': "
-            + $"{message ?? "it says nothing"}.",
-            code switch
-            {
-                "SignatureDoesNotMatch" => "The secret key or the signing region is wrong; the region is the storage cluster's name.",
-                "AccessDenied" or "InvalidAccessKeyId" => "The access key is unknown, or may not write this bucket.",
-                "NoSuchBucket" => "Give the endpoint without the bucket, and the bucket's name beside it.",
-                _ => null,
-            });
+        return Words(exception);
+    }
+
+    /// <summary>Ends an attempt in which nothing moves.</summary>
+    private sealed class Idle : IDisposable
+    {
+        private readonly CancellationTokenSource _ended;
+        private readonly TimeSpan _patience;
+
+        public Idle(TimeSpan patience, CancellationToken cancellationToken)
+        {
+            _patience = patience;
+            _ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+            Moved();
+        }
+
+        public CancellationToken Token => _ended.Token;
+
+        public void Moved() => _ended.CancelAfter(_patience);
+
+        public void Dispose() => _ended.Dispose();
     }
 }

@@ -27,7 +27,7 @@ public sealed class VerifyArchive : AsyncFrostingTask<RolloutContext>
         var problems = new List<string>();
         foreach (var attempt in attempts)
         {
-            var found = await ComplianceArchive.VerifyAsync(bucket, $"{root}/{attempt.Key}", context.Token);
+            var found = await ComplianceArchive.VerifyAsync(bucket, $"{root}/{attempt.Key}", context.Time, context.Console.Progress, context.Token);
             rows.Add([attempt.Key, $"{attempt.Count()}", $"{attempt.Sum(o => o.Bytes) / 1e6:0.00}", found.Count == 0 ? "as it was stored" : $"{found.Count} problems"]);
             problems.AddRange(found);
         }

@@ -49,7 +49,7 @@ public sealed class ComplianceArchiveTests(string kind)
         var keys = (await _bucket.ListAsync(Folder, CancellationToken.None)).Select(o => o.Key).ToList();
         Assert.That(keys, Has.Count.EqualTo(3));
         Assert.That(await _bucket.ReadAsync($"{Folder}/SmokeTest/ci.zip", CancellationToken.None), Is.EqualTo(new byte[] { 0, 1, 2, 255 }));
-        Assert.That(await ComplianceArchive.VerifyAsync(_bucket, Folder, CancellationToken.None), Is.Empty);
+        Assert.That(await ComplianceArchive.VerifyAsync(_bucket, Folder, TimeProvider.System, _reports, CancellationToken.None), Is.Empty);
     }
 
     [Test]
@@ -88,7 +88,7 @@ public sealed class ComplianceArchiveTests(string kind)
         Assert.That(
             (await _bucket.ListAsync(Folder, CancellationToken.None)).Count(o => o.Key.Contains("/manifest-", StringComparison.Ordinal)),
             Is.EqualTo(2));
-        Assert.That(await ComplianceArchive.VerifyAsync(_bucket, Folder, CancellationToken.None), Is.Empty);
+        Assert.That(await ComplianceArchive.VerifyAsync(_bucket, Folder, TimeProvider.System, _reports, CancellationToken.None), Is.Empty);
     }
 
     [Test]
@@ -97,7 +97,7 @@ public sealed class ComplianceArchiveTests(string kind)
         await StoreAsync();
         await DamageAsync($"{Folder}/SmokeTest/ci.zip", "damaged");
         await DamageAsync($"{Folder}/foreign.txt", "foreign");
-        var problems = await ComplianceArchive.VerifyAsync(_bucket, Folder, CancellationToken.None);
+        var problems = await ComplianceArchive.VerifyAsync(_bucket, Folder, TimeProvider.System, _reports, CancellationToken.None);
         Assert.That(problems, Has.Exactly(1).StartsWith($"'{Folder}/SmokeTest/ci.zip' was changed"));
         Assert.That(problems, Has.Exactly(1).EqualTo($"'{Folder}/foreign.txt' is in no manifest"));
     }
@@ -111,13 +111,13 @@ public sealed class ComplianceArchiveTests(string kind)
                 o.Key).Single(k => k.Contains("/manifest-", StringComparison.Ordinal));
         await DamageAsync(key, """{"version":1,"release":"v","journalHead":"other","objects":[]}""");
         Assert.That(
-            await ComplianceArchive.VerifyAsync(_bucket, Folder, CancellationToken.None), Has.Some.Contains("its name is not its digest"));
+            await ComplianceArchive.VerifyAsync(_bucket, Folder, TimeProvider.System, _reports, CancellationToken.None), Has.Some.Contains("its name is not its digest"));
     }
 
     [Test]
     public async Task An_empty_folder_has_no_manifest() =>
         Assert.That(
-            await ComplianceArchive.VerifyAsync(_bucket, "nothing", CancellationToken.None),
+            await ComplianceArchive.VerifyAsync(_bucket, "nothing", TimeProvider.System, _reports, CancellationToken.None),
             Is.EqualTo(new[] { "there is no manifest under 'nothing'" }));
 
     [TestCase("../x")]
@@ -131,7 +131,7 @@ public sealed class ComplianceArchiveTests(string kind)
     }
 
     private Task<ArchiveManifest> StoreAsync() =>
-        ComplianceArchive.StoreAsync("v2026.11.1", _evidence, _bucket, Folder, "head-of-chain", _reports, CancellationToken.None);
+        ComplianceArchive.StoreAsync("v2026.11.1", _evidence, _bucket, Folder, "head-of-chain", TimeProvider.System, _reports, CancellationToken.None);
 
     private async Task DamageAsync(string key, string content)
     {

@@ -45,7 +45,7 @@ internal sealed partial class S3Double : IAsyncDisposable
     private static Reply Error(int code, string name) =>
         new(code, $"<?xml version=\"1.0\"?><Error><Code>{name}</Code><Message>said {name}</Message></Error>", "application/xml");
 
-    [GeneratedRegex("Credential=(?<key>[^/]+)/(?<scope>[^,]+),SignedHeaders=(?<headers>[^,]+),Signature=(?<signature>[0-9a-f]+)")]
+    [GeneratedRegex("Credential=(?<key>[^/]+)/(?<scope>[^,]+), ?SignedHeaders=(?<headers>[^,]+), ?Signature=(?<signature>[0-9a-f]+)")]
     private static partial Regex Authorization();
 
     private static byte[] Hmac(byte[] key, string text) => HMACSHA256.HashData(key, Encoding.UTF8.GetBytes(text));
@@ -77,7 +77,7 @@ internal sealed partial class S3Double : IAsyncDisposable
 
     private Reply? Refusal(Seen seen)
     {
-        var now = Time.GetUtcNow() + Ahead;
+        var now = TimeProvider.System.GetUtcNow() + Ahead;
         var date = DateTimeOffset.ParseExact(
             seen.Header("x-amz-date")!, "yyyyMMdd'T'HHmmss'Z'", null, System.Globalization.DateTimeStyles.AssumeUniversal);
         if ((now - date).Duration() > TimeSpan.FromMinutes(15))

@@ -19,7 +19,7 @@ public sealed class VerifyArchiveTests
         var evidence = new EvidenceFolder(Path.Combine(_folder, "evidence"));
         await evidence.WriteAsync("SmokeTest", "ci.txt", "green", default);
         await evidence.WriteAsync("FlipDns", "records.json", "[]", default);
-        await ComplianceArchive.StoreAsync("v1", evidence, new DirectoryBucket(Bucket), "rollouts/embedded/v1/1", "head", new Reports(), default);
+        await ComplianceArchive.StoreAsync("v1", evidence, new DirectoryBucket(Bucket), "rollouts/embedded/v1/1", "head", TimeProvider.System, new Reports(), default);
     }
 
     [TearDown]
