@@ -437,17 +437,20 @@ public sealed class RolloutRun : IAsyncDisposable
     }
 
     /// <summary>Stores the release's evidence in the compliance bucket.</summary>
-    public Task<ArchiveManifest> ArchiveAsync(CancellationToken cancellationToken) =>
-        ComplianceArchive.StoreAsync(Release, Evidence, Bucket, ArchiveFolder, Journal.Head, Time, Console.Progress, cancellationToken);
+    /// <param name="attempt">Nothing in the bucket is overwritten, so what may have other content than before needs a name of its own.</param>
+    /// <param name="more">What belongs to it beside the steps' evidence.</param>
+    public Task<ArchiveManifest> ArchiveAsync(string attempt, IReadOnlyList<ArchiveSource> more, CancellationToken cancellationToken) =>
+        ComplianceArchive.StoreAsync(Release, [new ArchiveSource(Evidence), .. more], Bucket, ArchiveRoot(Settings, Release), attempt, Journal.Head, Time, Console.Progress, cancellationToken);
 
     /// <summary>Reads back what was archived.</summary>
     /// <exception cref="RolloutException">Something is missing or not as it was put there.</exception>
-    public async Task VerifyArchiveAsync(CancellationToken cancellationToken)
+    public async Task VerifyArchiveAsync(string attempt, CancellationToken cancellationToken)
     {
-        var problems = await ComplianceArchive.VerifyAsync(Bucket, ArchiveFolder, Time, Console.Progress, cancellationToken);
+        var folder = $"{ArchiveRoot(Settings, Release)}/{attempt}";
+        var problems = await ComplianceArchive.VerifyAsync(Bucket, folder, Time, Console.Progress, cancellationToken);
         if (problems.Count > 0)
         {
-            throw new RolloutException($"The archive {ArchiveFolder} is not as it was put there: {string.Join("; ", problems)}.");
+            throw new RolloutException($"The archive {folder} is not as it was put there: {string.Join("; ", problems)}.");
         }
     }
 
@@ -553,9 +556,9 @@ public sealed class RolloutRun : IAsyncDisposable
         return relative.StartsWith("..", StringComparison.Ordinal) ? path : relative;
     }
 
-    // Nothing in the bucket is overwritten, so what was archived before a failure or a rollback keeps its folder; a killed attempt goes on in its own.
-    private string ArchiveFolder =>
-        $"{Settings["Archive.Prefix"]}/{Settings.Environment.ToString().ToLowerInvariant()}/{Release}/{1 + Journal.Entries.Count(e => e is { Step: "ArchiveArtefacts", Event: JournalEvent.Failed or JournalEvent.Undone, Part: null })}";
+    /// <summary>Where everything of a release is in the compliance bucket.</summary>
+    internal static string ArchiveRoot(RolloutSettings settings, string release) =>
+        $"{settings["Archive.Prefix"]}/{settings.Environment.ToString().ToLowerInvariant()}/{release}";
 
     /// <summary>The compliance bucket of the settings.</summary>
     /// <param name="directory">A directory as bucket; null where it is S3.</param>
@@ -570,7 +573,12 @@ public sealed class RolloutRun : IAsyncDisposable
         var settings = context.Settings;
         return settings["Archive.Endpoint"] is { } endpoint && settings["Archive.Bucket"] is { } bucket
             && settings["Secrets.ArchiveAccessKey"] is { } key && settings.SecretOrNull("Secrets.ArchiveSecretKey") is { } secret
-            ? new S3Bucket(new S3Location(new Uri(endpoint), bucket, settings["Archive.Region"]!, key, secret), context.Time)
+            ? new S3Bucket(
+                new S3Location(new Uri(endpoint), bucket, settings["Archive.Region"]!, key, secret)
+                {
+                    Lock = settings.WholeNumber("Archive.LockDays") is > 0 and var days ? new ObjectLock(settings["Archive.LockMode"] == "compliance", TimeSpan.FromDays(days)) : null,
+                },
+                context.Time)
             : throw new RolloutException(
                 "No compliance bucket is set.",
                 "Set Archive.Directory, or Archive.Endpoint and Archive.Bucket with ROLLOUT_SECRETS_ARCHIVE_ACCESS_KEY and ROLLOUT_SECRETS_ARCHIVE_SECRET_KEY.",

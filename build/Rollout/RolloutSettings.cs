@@ -153,6 +153,8 @@ public sealed class RolloutSettings
         Text("Archive.Bucket", "S3 bucket", null),
         Text("Archive.Region", "S3 region for signing", "us-east-1"),
         Text("Archive.Prefix", "first part of every key", "rollouts"),
+        Number("Archive.LockDays", "for how many days Object Lock keeps what is archived in S3 from being deleted or replaced; 0 is no lock", "0", 0, 36500),
+        Choice("Archive.LockMode", "governance: a key with a special right can end a lock early; compliance: nobody can", "governance", "governance", "compliance"),
         Text("Platform.Accounts", "accounts that trade, comma separated", "company,director-1,director-2"),
         Text("Platform.Schemas", "accounts whose tables are in a schema of another name than the platform derives, as director-1=trading_one, comma separated", null),
         Text("Platform.WithoutExporter", "workloads that serve files and have no exporters, comma separated", "aether-2-ui"),

@@ -11,7 +11,8 @@ public sealed record ArchivedObject(string Key, string Sha256, long Bytes);
 
 /// <summary>What an archive holds, and the journal's state it belongs to.</summary>
 /// <param name="JournalHead">The hash that the journal's chain ended with: it binds the archive to the whole history before it.</param>
-public sealed record ArchiveManifest(int Version, string Release, string JournalHead, IReadOnlyList<ArchivedObject> Objects)
+/// <param name="Unfinished">Attempts of the same release that were given up before they had a manifest; what they left in the bucket is nobody's evidence.</param>
+public sealed record ArchiveManifest(int Version, string Release, string JournalHead, IReadOnlyList<ArchivedObject> Objects, IReadOnlyList<string> Unfinished)
 {
     private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web) { WriteIndented = true, NewLine = "\n" };
 
@@ -23,8 +24,9 @@ public sealed record ArchiveManifest(int Version, string Release, string Journal
     {
         try
         {
+            // One of before it named unfinished attempts has none.
             return JsonSerializer.Deserialize<ArchiveManifest>(json, Format) is { Version: 1, Objects: not null } manifest
-                ? manifest
+                ? manifest with { Unfinished = manifest.Unfinished ?? [] }
                 : throw new RolloutException("The archive's manifest is not of version 1.");
         }
         catch (JsonException exception)
@@ -33,6 +35,16 @@ public sealed record ArchiveManifest(int Version, string Release, string Journal
         }
     }
 }
+
+/// <summary>Files to archive.</summary>
+/// <param name="Step">Only this step's; null for all of the folder.</param>
+public sealed record ArchiveSource(EvidenceFolder Folder, string? Step = null);
+
+/// <summary>What was found of one attempt at archiving a release.</summary>
+/// <param name="Attempt">The folder's name.</param>
+/// <param name="IsUnfinished">Another attempt's manifest says that it was given up.</param>
+/// <param name="Problems">What is not as archived, in sentences.</param>
+public sealed record ArchiveFinding(string Attempt, int Objects, long Bytes, bool IsUnfinished, IReadOnlyList<string> Problems);
 
 /// <summary>Puts a rollout's evidence into the compliance bucket and proves later that it is still what was put there (playbook
 /// 4.3).</summary>
@@ -43,42 +55,50 @@ public static class ComplianceArchive
     /// <summary>
     /// Stores every file of evidence, then a manifest. Interrupted and repeated, it goes on where it was: what is there already is left.
     /// </summary>
-    /// <param name="folder">The keys' first part, <c>PREFIX/ENVIRONMENT/RELEASE/ATTEMPT</c>: another attempt needs another folder.</param>
+    /// <param name="root">The keys' first part, <c>PREFIX/ENVIRONMENT/RELEASE</c>.</param>
+    /// <param name="attempt">The next part: another attempt needs another.</param>
     /// <param name="journalHead">The last hash of the journal's chain.</param>
     /// <param name="progress">Told every two seconds how far it is, and the end.</param>
     /// <exception cref="RolloutException">The evidence is not as recorded, a key holds other content, or the bucket refuses.</exception>
     public static async Task<ArchiveManifest> StoreAsync(
         string release,
-        EvidenceFolder evidence,
+        IReadOnlyList<ArchiveSource> sources,
         IComplianceBucket bucket,
-        string folder,
+        string root,
+        string attempt,
         string journalHead,
         TimeProvider time,
         IProgress<string> progress,
         CancellationToken cancellationToken)
     {
-        ArgumentNullException.ThrowIfNull(evidence);
+        ArgumentNullException.ThrowIfNull(sources);
         ArgumentNullException.ThrowIfNull(bucket);
         ArgumentNullException.ThrowIfNull(progress);
         ArgumentNullException.ThrowIfNull(time);
-        if (evidence.Verify() is { Count: > 0 } problems)
+        foreach (var source in sources)
         {
-            throw new RolloutException($"The evidence in '{evidence.Directory}' is not as it was written: {string.Join(" ", problems)}");
+            if (source.Folder.Verify(source.Step) is { Count: > 0 } problems)
+            {
+                throw new RolloutException($"The evidence in '{source.Folder.Directory}' is not as it was written: {string.Join(" ", problems)}");
+            }
         }
 
-        var files = evidence.List();
+        var files = sources.SelectMany(s => s.Folder.List(s.Step), (source, file) => (source.Folder, File: file)).ToList();
         if (files.Count == 0)
         {
-            throw new RolloutException($"There is no evidence in '{evidence.Directory}' to archive.");
+            throw new RolloutException($"There is no evidence in '{sources[0].Folder.Directory}' to archive.");
         }
 
-        var count = new Count("archived", files.Count, files.Sum(f => f.Bytes), time, progress);
+        var folder = $"{root}/{attempt}";
+        var unfinished = (await AttemptsAsync(bucket, root, cancellationToken)).Where(a => a.Key != attempt && !a.Value.Any(o => IsManifest(o.Key, $"{root}/{a.Key}"))).Select(a => a.Key);
+        var count = new Count("archived", files.Count, files.Sum(f => f.File.Bytes), time, progress);
         var stored = 0;
         await EachAsync(
             files,
-            async (file, _, token) =>
+            async (one, _, token) =>
             {
-                if (await bucket.PutAsync($"{folder}/{file.Path}", evidence.FullPath(file.Path), file.Sha256, token))
+                var (from, file) = one;
+                if (await bucket.PutAsync($"{folder}/{file.Path}", from.FullPath(file.Path), file.Sha256, token))
                 {
                     Interlocked.Increment(ref stored);
                 }
@@ -87,13 +107,39 @@ public static class ComplianceArchive
             },
             cancellationToken);
 
-        var manifest = new ArchiveManifest(1, release, journalHead, [.. files.Select(f => new ArchivedObject(f.Path, f.Sha256, f.Bytes))]);
+        var manifest = new ArchiveManifest(1, release, journalHead, [.. files.Select(f => new ArchivedObject(f.File.Path, f.File.Sha256, f.File.Bytes))], [.. unfinished]);
         await StoreManifestAsync(manifest, bucket, folder, cancellationToken);
         progress.Report($"archived {files.Count} files under {folder}, {files.Count - stored} of them were there");
         return manifest;
     }
 
-    /// <summary>What is not as archived, in sentences; empty where every object of every manifest is there and unchanged.</summary>
+    /// <summary>Reads everything of a release again: every attempt, and every object of each. Empty where nothing was archived.</summary>
+    public static async Task<IReadOnlyList<ArchiveFinding>> ExamineAsync(
+        IComplianceBucket bucket, string root, TimeProvider time, IProgress<string> progress, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(bucket);
+        var findings = new List<ArchiveFinding>();
+        var unfinished = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var (attempt, objects) in await AttemptsAsync(bucket, root, cancellationToken))
+        {
+            var folder = $"{root}/{attempt}";
+            foreach (var key in objects.Select(o => o.Key).Where(k => IsManifest(k, folder)))
+            {
+                var json = await bucket.ReadAsync(key, cancellationToken);
+                if (ManifestKey(folder, json) == key)
+                {
+                    unfinished.UnionWith(ArchiveManifest.Parse(Encoding.UTF8.GetString(json)).Unfinished);
+                }
+            }
+
+            findings.Add(new ArchiveFinding(attempt, objects.Count, objects.Sum(o => o.Bytes), false, await VerifyAsync(bucket, folder, time, progress, cancellationToken)));
+        }
+
+        // It had no manifest when it was given up, so one with a manifest is not among them, whatever is said of it.
+        return [.. findings.Select(f => unfinished.Contains(f.Attempt) && f.Problems.Contains(NoManifest($"{root}/{f.Attempt}")) ? f with { IsUnfinished = true, Problems = [] } : f)];
+    }
+
+    /// <summary>What is not as archived in one attempt, in sentences; empty where every object of every manifest is there and unchanged.</summary>
     public static async Task<IReadOnlyList<string>> VerifyAsync(
         IComplianceBucket bucket, string folder, TimeProvider time, IProgress<string> progress, CancellationToken cancellationToken)
     {
@@ -105,7 +151,7 @@ public static class ComplianceArchive
         var problems = new List<string>();
         if (manifests.Count == 0)
         {
-            problems.Add($"there is no manifest under '{folder}'");
+            problems.Add(NoManifest(folder));
         }
 
         var known = new HashSet<string>(manifests, StringComparer.Ordinal);
@@ -136,6 +182,13 @@ public static class ComplianceArchive
         problems.AddRange(keys.Where(k => !known.Contains(k)).Order(StringComparer.Ordinal).Select(k => $"'{k}' is in no manifest"));
         return problems;
     }
+
+    private static async Task<SortedDictionary<string, List<BucketObject>>> AttemptsAsync(IComplianceBucket bucket, string root, CancellationToken cancellationToken) =>
+        new(
+            (await bucket.ListAsync(root + "/", cancellationToken)).GroupBy(o => o.Key[(root.Length + 1)..].Split('/')[0], StringComparer.Ordinal).ToDictionary(a => a.Key, a => a.ToList()),
+            StringComparer.Ordinal);
+
+    private static string NoManifest(string folder) => $"there is no manifest under '{folder}'";
 
     private static Task EachAsync<T>(IReadOnlyList<T> items, Func<T, int, CancellationToken, Task> body, CancellationToken cancellationToken) => Parallel.ForEachAsync(
         items.Index(),

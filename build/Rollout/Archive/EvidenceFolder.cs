@@ -45,8 +45,9 @@ public sealed class EvidenceFolder(string directory)
     }
 
     /// <summary>The recorded files, sorted by path; a recorded file that is gone has -1 bytes.</summary>
-    public IReadOnlyList<EvidenceFile> List() =>
-        [.. ReadSums().Select(s => (Sum: s, File: new FileInfo(FullPath(s.Key))))
+    /// <param name="step">Only this step's; null for all.</param>
+    public IReadOnlyList<EvidenceFile> List(string? step = null) =>
+        [.. ReadSums().Where(s => IsOf(s.Key, step)).Select(s => (Sum: s, File: new FileInfo(FullPath(s.Key))))
             .Select(f => new EvidenceFile(f.Sum.Key, f.Sum.Value, f.File.Exists ? f.File.Length : -1))];
 
     /// <summary>The full path of a recorded file.</summary>
@@ -69,10 +70,11 @@ public sealed class EvidenceFolder(string directory)
 
     /// <summary>What is not as it was written, in sentences: files changed, gone, or there without a record. Empty where all is
     /// well.</summary>
-    public IReadOnlyList<string> Verify()
+    /// <param name="step">Only this step's; null for all.</param>
+    public IReadOnlyList<string> Verify(string? step = null)
     {
         var sums = ReadSums();
-        List<string> problems = [.. sums.AsParallel().AsOrdered().Select(s => ProblemOf(s.Key, s.Value)).OfType<string>()];
+        List<string> problems = [.. sums.Where(s => IsOf(s.Key, step)).ToList().AsParallel().AsOrdered().Select(s => ProblemOf(s.Key, s.Value)).OfType<string>()];
         if (System.IO.Directory.Exists(Directory))
         {
             var there = System.IO.Directory.EnumerateFiles(Directory, "*", SearchOption.AllDirectories)
@@ -80,7 +82,7 @@ public sealed class EvidenceFolder(string directory)
             // Files in the folder itself are not a step's: the sums, and the journal's mirror where it is kept here.
             problems.AddRange(
                 there.Where(
-                    f => f.Contains('/', StringComparison.Ordinal) && !IsUnfinished(f) && !sums.ContainsKey(f)).Order(StringComparer.Ordinal).Select(f =>
+                    f => f.Contains('/', StringComparison.Ordinal) && IsOf(f, step) && !IsUnfinished(f) && !sums.ContainsKey(f)).Order(StringComparer.Ordinal).Select(f =>
                         $"'{f}' is not recorded."));
         }
 
@@ -98,6 +100,8 @@ public sealed class EvidenceFolder(string directory)
         var actual = Convert.ToHexStringLower(SHA256.HashData(stream));
         return actual == sha256 ? null : $"'{path}' was changed: its SHA-256 is {actual}, {sha256} was recorded.";
     }
+
+    private static bool IsOf(string path, string? step) => step is null || path.StartsWith(step + "/", StringComparison.Ordinal);
 
     // What a killed run had not finished writing: no file of evidence begins with a dot.
     private static bool IsUnfinished(string path) => path[(path.LastIndexOf('/') + 1)..].StartsWith('.');

@@ -1,4 +1,6 @@
+using System.Globalization;
 using Cake.Frosting;
+using Rollout.Journal;
 
 namespace Rollout.Playbook;
 
@@ -28,11 +30,15 @@ public sealed class ArchiveArtefacts : PlaybookStep
         }
 
         await run.Evidence.WriteAsync(Name, $"journal-{run.Journal.Entries.Count}.jsonl", run.Journal.Text, cancellationToken);
-        var stored = await run.ArchiveAsync(cancellationToken);
+        var stored = await run.ArchiveAsync(Attempt(run), [], cancellationToken);
         journal.Result["objects"] = stored.Objects.Count;
         journal.Result["journalHead"] = run.Journal.Head;
         run.Console.Note($"{stored.Objects.Count} objects in the compliance bucket");
     }
 
-    protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken) => run.VerifyArchiveAsync(cancellationToken);
+    protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken) => run.VerifyArchiveAsync(Attempt(run), cancellationToken);
+
+    // What was archived before a failure or a rollback keeps its folder; a killed attempt goes on in its own.
+    private string Attempt(RolloutRun run) => string.Create(
+        CultureInfo.InvariantCulture, $"{1 + run.Journal.Entries.Count(e => e.Step == Name && e is { Event: JournalEvent.Failed or JournalEvent.Undone, Part: null })}");
 }

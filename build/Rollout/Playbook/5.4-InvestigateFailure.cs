@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using Cake.Frosting;
 using Rollout.Archive;
@@ -9,7 +10,7 @@ namespace Rollout.Playbook;
 
 /// <summary>
 /// "Investigate the failing change using the preserved OpenTelemetry traces and Prometheus snapshots before attempting another rollout."
-/// <para>Changes: evidence only. Done when: what a person needs to investigate is kept before it expires, as one bundle: traces, metrics, logs, events, objects, the
+/// <para>Changes: evidence, and its copy in the compliance bucket. Done when: what a person needs to investigate is kept before it expires, as one bundle: traces, metrics, logs, events, objects, the
 /// differences of the two stacks, with an index that says where to look first. Undone by: nothing to undo.</para>
 /// </summary>
 [TaskDescription("5.4 Investigate: traces, metrics, logs, events and differences of the failing change are kept before they expire")]
@@ -53,6 +54,7 @@ public sealed class InvestigateFailure : PlaybookStep
             run.Console.Warning($"not kept: {missing}");
         }
 
+        await ArchiveAsync(run, folder, cancellationToken);
         run.Console.Note($"{report.Files.Count} files; start reading at {Path.Combine(run.Folder, IncidentBundle.FolderName, "index.html")}");
     }
 
@@ -62,6 +64,22 @@ public sealed class InvestigateFailure : PlaybookStep
         return changed.Count == 0
             ? Task.CompletedTask
             : throw new RolloutException($"{changed.Count} files of the incident are gone, the first: {changed[0]}.", "Run the step again: it fetches what still exists.");
+    }
+
+    // Each export has other content, so each is archived by itself. The rollback is done: a bucket that is away must not turn it into a failure.
+    private async Task ArchiveAsync(RolloutRun run, EvidenceFolder folder, CancellationToken cancellationToken)
+    {
+        var attempt = string.Create(CultureInfo.InvariantCulture, $"incident-{run.Journal.Entries.Count(e => e.Step == Name && e is { Event: JournalEvent.Started, Part: null })}");
+        await run.Evidence.WriteAsync(Name, $"journal-{run.Journal.Entries.Count}.jsonl", run.Journal.Text, cancellationToken);
+        try
+        {
+            var stored = await run.ArchiveAsync(attempt, [new ArchiveSource(folder, IncidentBundle.FolderName)], cancellationToken);
+            run.Console.Note($"{stored.Objects.Count} objects in the compliance bucket, under {attempt}");
+        }
+        catch (RolloutException exception)
+        {
+            run.Console.Warning($"not archived: {exception.Message} Run the step again, or keep {run.Folder} by hand.");
+        }
     }
 
     private static Incident IncidentOf(RolloutRun run)

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Cake.Frosting;
 using Rollout.Archive;
 
@@ -16,22 +17,19 @@ public sealed class VerifyArchive : AsyncFrostingTask<RolloutContext>
             ?? throw new RolloutException("VerifyArchive was not told which release.", "For example ./build.sh --target=VerifyArchive --release=v2026.11.1", ExitCode.BadSettings);
         var bucket = Bucket(context);
         using var closed = bucket as IDisposable;
-        var root = $"{context.Settings["Archive.Prefix"]}/{context.Settings.Environment.ToString().ToLowerInvariant()}/{release}";
-        var attempts = (await bucket.ListAsync(root + "/", context.Token)).GroupBy(o => o.Key[(root.Length + 1)..].Split('/')[0], StringComparer.Ordinal).ToList();
-        if (attempts.Count == 0)
+        var root = RolloutRun.ArchiveRoot(context.Settings, release);
+        var found = await ComplianceArchive.ExamineAsync(bucket, root, context.Time, context.Console.Progress, context.Token);
+        if (found.Count == 0)
         {
             throw new RolloutException($"The bucket has no archive of {release}: there is nothing under '{root}/'.", "Archive.Prefix and --environment are part of that name.");
         }
 
-        var rows = new List<IReadOnlyList<string>>();
-        var problems = new List<string>();
-        foreach (var attempt in attempts)
-        {
-            var found = await ComplianceArchive.VerifyAsync(bucket, $"{root}/{attempt.Key}", context.Time, context.Console.Progress, context.Token);
-            rows.Add([attempt.Key, $"{attempt.Count()}", $"{attempt.Sum(o => o.Bytes) / 1e6:0.00}", found.Count == 0 ? "as it was stored" : $"{found.Count} problems"]);
-            problems.AddRange(found);
-        }
-
+        var rows = found.Select(f => (IReadOnlyList<string>)
+        [
+            f.Attempt, string.Create(CultureInfo.InvariantCulture, $"{f.Objects}"), string.Create(CultureInfo.InvariantCulture, $"{f.Bytes / 1e6:0.00}"),
+            f.IsUnfinished ? "given up before its end, as a later attempt says" : f.Problems.Count == 0 ? "as it was stored" : $"{f.Problems.Count} problems",
+        ]).ToList();
+        var problems = found.SelectMany(f => f.Problems).ToList();
         context.Console.Table($"Archive of {release}", ["attempt", "objects", "MB", "seen"], rows);
         problems.ForEach(context.Console.Warning);
         if (problems.Count > 0)

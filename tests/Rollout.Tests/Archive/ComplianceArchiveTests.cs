@@ -10,7 +10,8 @@ namespace Rollout.Tests.Archive;
 [FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 public sealed class ComplianceArchiveTests(string kind)
 {
-    private const string Folder = "rollouts/embedded/v2026.11.1/1";
+    private const string Root = "rollouts/embedded/v2026.11.1";
+    private const string Folder = Root + "/1";
 
     private readonly string _directory = Directory.CreateTempSubdirectory("rollout-archive-").FullName;
     private readonly Reports _reports = new();
@@ -131,7 +132,7 @@ public sealed class ComplianceArchiveTests(string kind)
     }
 
     private Task<ArchiveManifest> StoreAsync() =>
-        ComplianceArchive.StoreAsync("v2026.11.1", _evidence, _bucket, Folder, "head-of-chain", TimeProvider.System, _reports, CancellationToken.None);
+        ComplianceArchive.StoreAsync("v2026.11.1", [new ArchiveSource(_evidence)], _bucket, Root, "1", "head-of-chain", TimeProvider.System, _reports, CancellationToken.None);
 
     private async Task DamageAsync(string key, string content)
     {

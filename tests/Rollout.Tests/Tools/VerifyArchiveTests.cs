@@ -13,13 +13,14 @@ public sealed class VerifyArchiveTests
 
     private string Archived => Path.Combine(Bucket, "rollouts", "embedded", "v1", "1");
 
+    private EvidenceFolder Evidence => new(Path.Combine(_folder, "evidence"));
+
     [SetUp]
     public async Task StoreAsync()
     {
-        var evidence = new EvidenceFolder(Path.Combine(_folder, "evidence"));
-        await evidence.WriteAsync("SmokeTest", "ci.txt", "green", default);
-        await evidence.WriteAsync("FlipDns", "records.json", "[]", default);
-        await ComplianceArchive.StoreAsync("v1", evidence, new DirectoryBucket(Bucket), "rollouts/embedded/v1/1", "head", TimeProvider.System, new Reports(), default);
+        await Evidence.WriteAsync("SmokeTest", "ci.txt", "green", default);
+        await Evidence.WriteAsync("FlipDns", "records.json", "[]", default);
+        await ArchiveAsync("1");
     }
 
     [TearDown]
@@ -64,6 +65,27 @@ public sealed class VerifyArchiveTests
     }
 
     [Test]
+    public async Task An_attempt_that_was_given_up_is_told_by_the_next_and_one_whose_manifest_was_taken_is_not()
+    {
+        var givenUp = Path.Combine(Bucket, "rollouts", "embedded", "v1", "2");
+        Directory.CreateDirectory(givenUp);
+        await File.WriteAllTextAsync(Path.Combine(givenUp, "half.json"), "[]");
+        var before = await VerifyAsync("--release=v1");
+        Assert.That(before.ExitCode, Is.EqualTo((int)ExitCode.Failed), () => before.Everything);
+        Assert.That(before.Error.ReplaceLineEndings(" "), Does.Contain("there is no manifest under 'rollouts/embedded/v1/2'"));
+
+        await ArchiveAsync("3");
+        var seen = await VerifyAsync("--release=v1");
+        Assert.That(seen.ExitCode, Is.Zero, () => seen.Everything);
+        Assert.That(seen.Output, Does.Contain("given up before its end"));
+
+        File.Delete(Directory.EnumerateFiles(Archived, "manifest-*.json").Single());
+        var taken = await VerifyAsync("--release=v1");
+        Assert.That(taken.ExitCode, Is.EqualTo((int)ExitCode.Failed), () => taken.Everything);
+        Assert.That(taken.Error.ReplaceLineEndings(" "), Does.Contain("there is no manifest under 'rollouts/embedded/v1/1'"));
+    }
+
+    [Test]
     public async Task A_release_that_was_never_archived_and_one_that_is_not_named_are_told()
     {
         var unknown = await VerifyAsync("--release=v2");
@@ -74,6 +96,9 @@ public sealed class VerifyArchiveTests
         Assert.That(nowhere.ExitCode, Is.EqualTo((int)ExitCode.BadSettings), () => nowhere.Everything);
         Assert.That(nowhere.Error, Does.Contain("No compliance bucket is set"));
     }
+
+    private Task<ArchiveManifest> ArchiveAsync(string attempt) => ComplianceArchive.StoreAsync(
+        "v1", [new ArchiveSource(Evidence)], new DirectoryBucket(Bucket), "rollouts/embedded/v1", attempt, "head", TimeProvider.System, new Reports(), default);
 
     private Task<CallResult> VerifyAsync(params string[] more) => RehearsalWorld.CallOnceAsync(_folder, ["--target=VerifyArchive", $"--archive-directory={Bucket}", .. more]);
 }
