@@ -77,7 +77,8 @@ public static class ComplianceArchive
         ArgumentNullException.ThrowIfNull(time);
         foreach (var source in sources)
         {
-            if (source.Folder.Verify(source.Step) is { Count: > 0 } problems)
+            // Each file's content is looked at when it is stored: one that was changed since gets no key, and the attempt no manifest.
+            if (source.Folder.VerifyNames(source.Step) is { Count: > 0 } problems)
             {
                 throw new RolloutException($"The evidence in '{source.Folder.Directory}' is not as it was written: {string.Join(" ", problems)}");
             }
@@ -90,7 +91,9 @@ public static class ComplianceArchive
         }
 
         var folder = $"{root}/{attempt}";
-        var unfinished = (await AttemptsAsync(bucket, root, cancellationToken)).Where(a => a.Key != attempt && !a.Value.Any(o => IsManifest(o.Key, $"{root}/{a.Key}"))).Select(a => a.Key);
+        var attempts = await AttemptsAsync(bucket, root, cancellationToken);
+        var there = attempts.GetValueOrDefault(attempt)?.Select(o => o.Key).ToHashSet(StringComparer.Ordinal) ?? [];
+        var unfinished = attempts.Where(a => a.Key != attempt && !a.Value.Any(o => IsManifest(o.Key, $"{root}/{a.Key}"))).Select(a => a.Key);
         var count = new Count("archived", files.Count, files.Sum(f => f.File.Bytes), time, progress);
         var stored = 0;
         await EachAsync(
@@ -98,7 +101,8 @@ public static class ComplianceArchive
             async (one, _, token) =>
             {
                 var (from, file) = one;
-                if (await bucket.PutAsync($"{folder}/{file.Path}", from.FullPath(file.Path), file.Sha256, token))
+                var key = $"{folder}/{file.Path}";
+                if (await bucket.PutAsync(key, from.FullPath(file.Path), file.Sha256, there.Contains(key), token))
                 {
                     Interlocked.Increment(ref stored);
                 }
@@ -215,7 +219,7 @@ public static class ComplianceArchive
         try
         {
             await File.WriteAllBytesAsync(file, json, cancellationToken);
-            await bucket.PutAsync(ManifestKey(folder, json), file, Convert.ToHexStringLower(SHA256.HashData(json)), cancellationToken);
+            await bucket.PutAsync(ManifestKey(folder, json), file, Convert.ToHexStringLower(SHA256.HashData(json)), mayBeThere: true, cancellationToken);
         }
         finally
         {

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Security.Cryptography;
 
 namespace Rollout.Archive;
@@ -15,9 +16,10 @@ public interface IComplianceBucket
     /// <param name="key">Segments of letters, digits, dots, hyphens and underscores, with slashes.</param>
     /// <param name="file">Its path.</param>
     /// <param name="sha256">What the file must have; lower-case hexadecimal.</param>
+    /// <param name="mayBeThere">False where a list told that the key is free.</param>
     /// <returns>Whether it was stored now; false where it was there.</returns>
     /// <exception cref="RolloutException">The key holds other content, the file is not the one recorded, or the bucket refuses.</exception>
-    Task<bool> PutAsync(string key, string file, string sha256, CancellationToken cancellationToken);
+    Task<bool> PutAsync(string key, string file, string sha256, bool mayBeThere, CancellationToken cancellationToken);
 
     /// <summary>All objects whose key begins with the prefix, sorted by key.</summary>
     Task<IReadOnlyList<BucketObject>> ListAsync(string prefix, CancellationToken cancellationToken);
@@ -37,7 +39,7 @@ public sealed class DirectoryBucket(string directory) : IComplianceBucket
 {
     private readonly string _directory = Path.GetFullPath(directory);
 
-    public async Task<bool> PutAsync(string key, string file, string sha256, CancellationToken cancellationToken)
+    public async Task<bool> PutAsync(string key, string file, string sha256, bool mayBeThere, CancellationToken cancellationToken)
     {
         var target = Path.Combine(_directory, BucketKey.Check(key));
         if (File.Exists(target))
@@ -51,6 +53,10 @@ public sealed class DirectoryBucket(string directory) : IComplianceBucket
         try
         {
             File.Copy(file, temporary);
+            using (var copy = File.OpenHandle(temporary, FileMode.Open, FileAccess.ReadWrite))
+            {
+                RandomAccess.FlushToDisk(copy);
+            }
 
             // Read back under a name that nobody sees, so that what gets the key's name is proven.
             await FileDigest.ExpectAsync(temporary, sha256, file, cancellationToken);
@@ -112,11 +118,40 @@ public sealed class DirectoryBucket(string directory) : IComplianceBucket
 /// <summary>The digest of a file.</summary>
 internal static class FileDigest
 {
-    public static async Task<string> OfAsync(string file, CancellationToken cancellationToken)
+    private const int PartBytes = 256 * 1024;
+
+    public delegate void SpanAction(ReadOnlySpan<byte> part);
+
+    /// <summary>In lower-case hexadecimal.</summary>
+    public static string Of(string file, CancellationToken cancellationToken = default)
     {
-        // The hash reads in large parts of its own.
-        await using var stream = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0, FileOptions.SequentialScan);
-        return Convert.ToHexStringLower(await SHA256.HashDataAsync(stream, cancellationToken));
+        using var sha = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        Read(file, part => sha.AppendData(part), cancellationToken);
+        return Convert.ToHexStringLower(sha.GetHashAndReset());
+    }
+
+    public static Task<string> OfAsync(string file, CancellationToken cancellationToken) => Task.Run(() => Of(file, cancellationToken), cancellationToken);
+
+    // In large parts and without a wait between two: the library's own hash of a stream reads 4 KiB at a time.
+    public static void Read(string file, SpanAction part, CancellationToken cancellationToken)
+    {
+        using var handle = File.OpenHandle(file, FileMode.Open, FileAccess.Read, FileShare.Read, FileOptions.SequentialScan);
+        var buffer = ArrayPool<byte>.Shared.Rent(PartBytes);
+        try
+        {
+            var at = 0L;
+            int count;
+            while ((count = RandomAccess.Read(handle, buffer.AsSpan(0, PartBytes), at)) > 0)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                part(buffer.AsSpan(0, count));
+                at += count;
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
     }
 
     public static async Task ExpectAsync(string file, string sha256, string named, CancellationToken cancellationToken) =>

@@ -71,10 +71,15 @@ public sealed class EvidenceFolder(string directory)
     /// <summary>What is not as it was written, in sentences: files changed, gone, or there without a record. Empty where all is
     /// well.</summary>
     /// <param name="step">Only this step's; null for all.</param>
-    public IReadOnlyList<string> Verify(string? step = null)
+    public IReadOnlyList<string> Verify(string? step = null) => Verify(step, ProblemOf);
+
+    /// <summary>As <see cref="Verify(string?)"/>, but for the files' contents, which whoever reads them next looks at.</summary>
+    public IReadOnlyList<string> VerifyNames(string? step = null) => Verify(step, (path, _) => File.Exists(FullPath(path)) ? null : $"'{path}' is gone.");
+
+    private List<string> Verify(string? step, Func<string, string, string?> problemOf)
     {
         var sums = ReadSums();
-        List<string> problems = [.. sums.Where(s => IsOf(s.Key, step)).ToList().AsParallel().AsOrdered().Select(s => ProblemOf(s.Key, s.Value)).OfType<string>()];
+        List<string> problems = [.. sums.Where(s => IsOf(s.Key, step)).ToList().AsParallel().AsOrdered().Select(s => problemOf(s.Key, s.Value)).OfType<string>()];
         if (System.IO.Directory.Exists(Directory))
         {
             var there = System.IO.Directory.EnumerateFiles(Directory, "*", SearchOption.AllDirectories)
@@ -96,8 +101,7 @@ public sealed class EvidenceFolder(string directory)
             return $"'{path}' is gone.";
         }
 
-        using var stream = new FileStream(FullPath(path), FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0, FileOptions.SequentialScan);
-        var actual = Convert.ToHexStringLower(SHA256.HashData(stream));
+        var actual = FileDigest.Of(FullPath(path));
         return actual == sha256 ? null : $"'{path}' was changed: its SHA-256 is {actual}, {sha256} was recorded.";
     }
 

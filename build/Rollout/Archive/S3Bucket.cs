@@ -27,8 +27,8 @@ public sealed record ObjectLock(bool IsCompliance, TimeSpan Retention);
 
 /// <summary>
 /// S3-compatible storage by AWS's own library, with what Linode's object storage needs: path style, no checksum trailers, no chunked signing. Each PUT carries
-/// <c>Content-MD5</c>, which Object Lock demands, is signed with our SHA-256 and keeps it as metadata; conditional writes are not supported everywhere, so a GET
-/// comes first and another last. There is no HEAD: a refusal of one says nothing of its reason.
+/// <c>Content-MD5</c>, which Object Lock demands, is signed with our SHA-256, keeps it as metadata, is made only where the key is free, and is read back. Conditional
+/// writes are not supported everywhere, so what may be there is also looked for. There is no HEAD: a refusal of one says nothing of its reason.
 /// </summary>
 public sealed class S3Bucket : IComplianceBucket, IDisposable
 {
@@ -37,8 +37,10 @@ public sealed class S3Bucket : IComplianceBucket, IDisposable
 
     private readonly S3Location _location;
     private readonly TimeProvider _time;
+    private readonly HttpClient _http = new(new WithoutExpectation()) { Timeout = Timeout.InfiniteTimeSpan };
     private readonly AmazonS3Client _s3;
     private readonly ResiliencePipeline _retry;
+    private volatile bool _isConditional = true;
 
     public S3Bucket(S3Location location, TimeProvider time)
     {
@@ -54,7 +56,7 @@ public sealed class S3Bucket : IComplianceBucket, IDisposable
 
             // The one is for a clock that is off, which the library sets by the server's; what else may pass is repeated below.
             MaxErrorRetry = 1,
-            Timeout = TimeSpan.FromHours(1),
+            HttpClientFactory = new OneClient(_http),
         });
         _retry = new ResiliencePipelineBuilder { TimeProvider = time }
             .AddRetry(new RetryStrategyOptions
@@ -68,65 +70,33 @@ public sealed class S3Bucket : IComplianceBucket, IDisposable
             .Build();
     }
 
-    public async Task<bool> PutAsync(string key, string file, string sha256, CancellationToken cancellationToken)
+    public async Task<bool> PutAsync(string key, string file, string sha256, bool mayBeThere, CancellationToken cancellationToken)
     {
         BucketKey.Check(key);
-        var (md5, length) = await Md5Async(file, sha256, cancellationToken);
+        var (md5, length) = await Task.Run(() => Md5Of(file, sha256, cancellationToken), cancellationToken);
         if (length > LargestObject)
         {
             throw new RolloutException($"'{file}' is larger than one PUT may be (5 GiB).");
         }
 
         var until = _location.Lock is { } wanted ? _time.GetUtcNow() + wanted.Retention : (DateTimeOffset?)null;
-        var before = await FindAsync(key, cancellationToken);
-        if (before is null)
-        {
-            await AskAsync(
-                key,
-                async idle =>
-                {
-                    await using var content = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.Read, 81920, FileOptions.Asynchronous);
-                    var put = new PutObjectRequest
-                    {
-                        BucketName = _location.Bucket,
-                        Key = key,
-                        InputStream = content,
-                        AutoCloseStream = false,
-                        ContentType = "application/octet-stream",
-                        UseChunkEncoding = false,
-                        MD5Digest = md5,
-                    };
-                    put.Metadata["sha256"] = sha256;
-
-                    // Signed with it, the storage itself refuses what is not the file that was recorded.
-                    put.Headers["x-amz-content-sha256"] = sha256;
-                    put.StreamTransferProgress += (_, _) => idle.Moved();
-                    if (until is { } locked)
-                    {
-                        put.ObjectLockMode = _location.Lock!.IsCompliance ? ObjectLockMode.Compliance : ObjectLockMode.Governance;
-                        put.ObjectLockRetainUntilDate = locked.UtcDateTime;
-                    }
-
-                    return await _s3.PutObjectAsync(put, idle.Token);
-                },
-                cancellationToken);
-        }
-
-        var (actual, retained) = before ?? await AskAsync(key, idle => DigestOnceAsync(key, idle), cancellationToken);
+        var isNew = !(mayBeThere && await IsThereAsync(key, cancellationToken))
+            && await SendAsync(key, file, sha256, md5, until, cancellationToken);
+        var (actual, retained) = await AskAsync(key, idle => DigestOnceAsync(key, idle), cancellationToken);
         if (actual != sha256)
         {
             throw BucketKey.Taken(key, actual, sha256);
         }
 
         // Storage keeps whole seconds. What an earlier attempt stored is locked from then on.
-        if (until is { } end && (retained is null || retained < (before is null ? end - TimeSpan.FromSeconds(1) : _time.GetUtcNow())))
+        if (until is { } end && (retained is null || retained < (isNew ? end - TimeSpan.FromSeconds(1) : _time.GetUtcNow())))
         {
             throw new RolloutException(
                 $"Bucket '{_location.Bucket}' holds '{key}' without the lock until {end:u}: {(retained is { } seen ? $"it is locked until {seen:u}" : "it is not locked")}.",
                 "Make the bucket with Object Lock, which cannot be added later, or set Archive.LockDays to 0.");
         }
 
-        return before is null;
+        return isNew;
     }
 
     public async Task<IReadOnlyList<BucketObject>> ListAsync(string prefix, CancellationToken cancellationToken)
@@ -177,10 +147,15 @@ public sealed class S3Bucket : IComplianceBucket, IDisposable
         return (await AskAsync(key, idle => DigestOnceAsync(key, idle), cancellationToken)).Sha256;
     }
 
-    public void Dispose() => _s3.Dispose();
+    public void Dispose()
+    {
+        _s3.Dispose();
+        _http.Dispose();
+    }
 
     private static bool MayPass(Exception exception) => exception switch
     {
+        AmazonServiceException { StatusCode: HttpStatusCode.NotImplemented } => false,
         AmazonServiceException { StatusCode: >= HttpStatusCode.InternalServerError or HttpStatusCode.TooManyRequests or HttpStatusCode.RequestTimeout } => true,
         AmazonServiceException { ErrorCode: "SlowDown" or "RequestTimeout" } => true,
         AmazonServiceException { StatusCode: 0, InnerException: { } inner } => MayPass(inner),
@@ -188,23 +163,22 @@ public sealed class S3Bucket : IComplianceBucket, IDisposable
     };
 
     // Both in one reading, so that a file that is not what was recorded is not sent.
-    private static async Task<(string Md5, long Length)> Md5Async(string file, string sha256, CancellationToken cancellationToken)
+    private static (string Md5, long Length) Md5Of(string file, string sha256, CancellationToken cancellationToken)
     {
 #pragma warning disable CA5351 // Content-MD5 is what the protocol asks for; what proves the content is SHA-256.
         using var md5 = IncrementalHash.CreateHash(HashAlgorithmName.MD5);
 #pragma warning restore CA5351
         using var sha = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        await using var content = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0, FileOptions.SequentialScan);
-        var buffer = new byte[81920];
         var length = 0L;
-        int count;
-        while ((count = await content.ReadAsync(buffer, cancellationToken)) > 0)
-        {
-            md5.AppendData(buffer, 0, count);
-            sha.AppendData(buffer, 0, count);
-            length += count;
-        }
-
+        FileDigest.Read(
+            file,
+            part =>
+            {
+                md5.AppendData(part);
+                sha.AppendData(part);
+                length += part.Length;
+            },
+            cancellationToken);
         FileDigest.Expect(Convert.ToHexStringLower(sha.GetHashAndReset()), sha256, file);
         return (Convert.ToBase64String(md5.GetHashAndReset()), length);
     }
@@ -235,15 +209,60 @@ public sealed class S3Bucket : IComplianceBucket, IDisposable
         return (Convert.ToHexStringLower(sha.GetHashAndReset()), retained);
     }
 
-    private async Task<(string Sha256, DateTimeOffset? Retained)?> FindAsync(string key, CancellationToken cancellationToken)
+    private async Task<bool> IsThereAsync(string key, CancellationToken cancellationToken)
+    {
+        var page = await AskAsync(
+            key,
+            idle => _s3.ListObjectsV2Async(new ListObjectsV2Request { BucketName = _location.Bucket, Prefix = key, MaxKeys = 1 }, idle.Token),
+            cancellationToken);
+        return page.S3Objects?.Any(o => o.Key == key) == true;
+    }
+
+    /// <returns>False where the storage says that the key has an object.</returns>
+    private async Task<bool> SendAsync(string key, string file, string sha256, string md5, DateTimeOffset? until, CancellationToken cancellationToken)
     {
         try
         {
-            return await AskAsync(key, idle => DigestOnceAsync(key, idle), cancellationToken);
+            await AskAsync(
+                key,
+                async idle =>
+                {
+                    await using var content = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.Read, 81920, FileOptions.Asynchronous);
+                    var put = new PutObjectRequest
+                    {
+                        BucketName = _location.Bucket,
+                        Key = key,
+                        InputStream = content,
+                        AutoCloseStream = false,
+                        ContentType = "application/octet-stream",
+                        UseChunkEncoding = false,
+                        MD5Digest = md5,
+                        IfNoneMatch = _isConditional ? "*" : null,
+                    };
+                    put.Metadata["sha256"] = sha256;
+
+                    // Signed with it, the storage itself refuses what is not the file that was recorded.
+                    put.Headers["x-amz-content-sha256"] = sha256;
+                    put.StreamTransferProgress += (_, _) => idle.Moved();
+                    if (until is { } locked)
+                    {
+                        put.ObjectLockMode = _location.Lock!.IsCompliance ? ObjectLockMode.Compliance : ObjectLockMode.Governance;
+                        put.ObjectLockRetainUntilDate = locked.UtcDateTime;
+                    }
+
+                    return await _s3.PutObjectAsync(put, idle.Token);
+                },
+                cancellationToken);
+            return true;
         }
-        catch (RolloutException exception) when (exception.InnerException is AmazonS3Exception { ErrorCode: "NoSuchKey" or "NotFound" })
+        catch (RolloutException exception) when (exception.InnerException is AmazonS3Exception { StatusCode: HttpStatusCode.PreconditionFailed })
         {
-            return null;
+            return false;
+        }
+        catch (RolloutException exception) when (_isConditional && exception.InnerException is AmazonS3Exception { StatusCode: HttpStatusCode.NotImplemented })
+        {
+            _isConditional = false;
+            return !await IsThereAsync(key, cancellationToken) && await SendAsync(key, file, sha256, md5, until, cancellationToken);
         }
     }
 
@@ -304,6 +323,28 @@ public sealed class S3Bucket : IComplianceBucket, IDisposable
         }
 
         return Words(exception);
+    }
+
+    private sealed class OneClient(HttpClient http) : HttpClientFactory
+    {
+        public override HttpClient CreateHttpClient(IClientConfig clientConfig) => http;
+
+        public override bool UseSDKHttpClientCaching(IClientConfig clientConfig) => false;
+
+        public override bool DisposeHttpClientsAfterUse(IClientConfig clientConfig) => false;
+    }
+
+    /// <summary>
+    /// Sends a body without asking first. Ceph's gateway leaves the body of a refused PUT that had asked in the connection, and answers the next request there,
+    /// whosever it is, with 405: it reads its method as "…bodyGET".
+    /// </summary>
+    private sealed class WithoutExpectation() : DelegatingHandler(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false })
+    {
+        protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+        {
+            request.Headers.ExpectContinue = false;
+            return base.SendAsync(request, cancellationToken);
+        }
     }
 
     /// <summary>Ends an attempt in which nothing moves.</summary>

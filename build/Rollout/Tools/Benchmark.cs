@@ -12,7 +12,7 @@ namespace Rollout.Tools;
 
 /// <summary>
 /// Measures, in one embedded world of its own that is gone afterwards: the world's start, the playbook by hand from blue to green, this suite's
-/// rollout back to blue, its rollback, start-up, by hand once more from where the suite began, and the data steps at 50 accounts beside psql. It judges no time: figures of one machine at one
+/// rollout back to blue, its rollback, start-up, by hand once more from where the suite began, the data steps at 50 accounts beside psql, and an archive of 1 GB beside a plain copy. It judges no time: figures of one machine at one
 /// moment are compared with each other.
 /// </summary>
 [TaskDescription("Measure rollout, rollback and start-up against the playbook by hand, in an embedded world of its own")]
@@ -49,6 +49,9 @@ public sealed class Benchmark : AsyncFrostingTask<RolloutContext>
     private static async Task MeasureAsync(RolloutContext context, EmbeddedWorld world, string folder)
     {
         var (begun, load) = (context.Time.GetUtcNow(), Load());
+
+        // First, while this process holds little else.
+        var archive = await new ArchiveBenchmark(context, Directory.CreateDirectory(Path.Combine(folder, "archive")).FullName).MeasureAsync();
         var tools = new[] { await context.ToolBox.KubectlAsync(context.Token), await context.ToolBox.HelmAsync(context.Token) };
         var path = string.Join(
             Path.PathSeparator,
@@ -81,6 +84,7 @@ public sealed class Benchmark : AsyncFrostingTask<RolloutContext>
             ["rollout less the watch / by hand"] = (suite.WallSeconds.Median - suite.WatchSeconds) / (byHand.WallSeconds.Median - byHand.WatchSeconds),
             ["freeze less the watch / by hand"] = FreezeLessWatch(suite) / FreezeLessWatch(byHand),
             ["own CPU of the rollout / its tools'"] = suite.OwnCpuSeconds.Median / suite.ToolsCpuSeconds.Median,
+            ["plain parallel copy / archive"] = archive[0].ByHandSeconds / archive[0].Seconds,
             ["--version / kubectl version --client"] = version.WallSeconds.Median / kubectl.WallSeconds.Median,
             ["Status / kubectl version --client"] = status.WallSeconds.Median / kubectl.WallSeconds.Median,
         };
@@ -89,6 +93,10 @@ public sealed class Benchmark : AsyncFrostingTask<RolloutContext>
             "Data, 50 accounts, on the world's PostgreSQL",
             ["what", "wall s", "by psql s", "beyond s", "heap grew MB"],
             [.. data.Select(d => (IReadOnlyList<string>)[d.Name, Seconds(d.Seconds), Seconds(d.ByHandSeconds), Seconds(d.Beyond), d.GrowthMegabytes is { } grew ? Seconds(grew) : "–"])]);
+        context.Console.Table(
+            "Archive, beside a plain parallel copy",
+            ["what", "wall s", "copy s", "copy / wall", "peak MB", "grew MB"],
+            [.. archive.Select(a => (IReadOnlyList<string>)[a.Name, Seconds(a.Seconds), Seconds(a.ByHandSeconds), Seconds(a.ByHandSeconds / a.Seconds), Whole(a.PeakMegabytes), Whole(a.GrowthMegabytes)])]);
         var dns = bench.Dns(second);
         context.Console.Header("DNS", [
             ($"flip of {dns.Records:0} records", $"{dns.FlipRecords:0} ms at the provider; 3.2 took {dns.FlipStep:0} ms, by hand {byHand.Steps.GetValueOrDefault(nameof(FlipDns)) * 1000:0} ms"),
@@ -99,7 +107,7 @@ public sealed class Benchmark : AsyncFrostingTask<RolloutContext>
         var file = Path.Combine(context.Settings["Rollout.Artifacts"]!, "benchmark.json");
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(file))!);
         var machine = new { processors = Environment.ProcessorCount, system = RuntimeInformation.OSDescription, runtime = RuntimeInformation.FrameworkDescription, loadBefore = load, loadAfter = Load() };
-        await File.WriteAllTextAsync(file, JsonSerializer.Serialize(new { version = 1, begun, machine, measurements = all, ratios, data, dns }, Format) + "\n", context.Token);
+        await File.WriteAllTextAsync(file, JsonSerializer.Serialize(new { version = 1, begun, machine, measurements = all, ratios, data, archive, dns }, Format) + "\n", context.Token);
         context.Closing = $"measured; all figures are in {file}";
     }
 

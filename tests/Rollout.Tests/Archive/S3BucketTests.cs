@@ -37,6 +37,15 @@ public sealed class S3BucketTests
     }
 
     [Test]
+    public async Task A_storage_without_conditional_writes_is_looked_at_before_each()
+    {
+        using var bucket = _s3.Bucket();
+        _s3.Troubles.Enqueue(new Reply(501, "<Error><Code>NotImplemented</Code></Error>", "application/xml"));
+        Assert.That(await PutAsync(bucket, mayBeThere: false), Is.True);
+        Assert.That(_s3.Requests.Select(r => (r.Method, r.Header("If-None-Match"))), Is.EqualTo(new (string, string?)[] { ("PUT", "*"), ("GET", null), ("PUT", null), ("GET", null) }));
+    }
+
+    [Test]
     public async Task Slow_down_and_broken_connections_are_repeated()
     {
         using var bucket = _s3.Bucket();
@@ -97,10 +106,9 @@ public sealed class S3BucketTests
     public async Task A_bucket_that_stores_something_else_is_found_out()
     {
         using var bucket = _s3.Bucket();
-        _s3.Troubles.Enqueue(new Reply(404, "<Error><Code>NoSuchKey</Code></Error>", "application/xml"));
         _s3.Troubles.Enqueue(new Reply(200));
         _s3.Objects["a/b"] = "something else"u8.ToArray();
-        Assert.That((await Assert.ThrowsAsync<RolloutException>(() => PutAsync(bucket)))!.Message, Does.Contain("other content"));
+        Assert.That((await Assert.ThrowsAsync<RolloutException>(() => PutAsync(bucket, mayBeThere: false)))!.Message, Does.Contain("other content"));
     }
 
     [Test]
@@ -117,5 +125,5 @@ public sealed class S3BucketTests
             Is.EqualTo(new[] { "p/a", "p/b", "p/c", "p/d", "p/e" }));
     }
 
-    private Task<bool> PutAsync(S3Bucket bucket) => bucket.PutAsync("a/b", _file, Sha256OfHello, CancellationToken.None);
+    private Task<bool> PutAsync(S3Bucket bucket, bool mayBeThere = true) => bucket.PutAsync("a/b", _file, Sha256OfHello, mayBeThere, CancellationToken.None);
 }
