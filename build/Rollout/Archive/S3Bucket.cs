@@ -106,10 +106,7 @@ public sealed class S3Bucket : IComplianceBucket, IDisposable
         do
         {
             var from = token;
-            var page = await AskAsync(
-                prefix,
-                idle => _s3.ListObjectsV2Async(new ListObjectsV2Request { BucketName = _location.Bucket, Prefix = prefix, ContinuationToken = from }, idle.Token),
-                cancellationToken);
+            var page = await ListAsync(new ListObjectsV2Request { Prefix = prefix, ContinuationToken = from }, cancellationToken);
             found.AddRange((page.S3Objects ?? []).Select(o => new BucketObject(o.Key, o.Size ?? 0)));
             token = page.IsTruncated == true ? page.NextContinuationToken : null;
         }
@@ -211,11 +208,20 @@ public sealed class S3Bucket : IComplianceBucket, IDisposable
 
     private async Task<bool> IsThereAsync(string key, CancellationToken cancellationToken)
     {
-        var page = await AskAsync(
-            key,
-            idle => _s3.ListObjectsV2Async(new ListObjectsV2Request { BucketName = _location.Bucket, Prefix = key, MaxKeys = 1 }, idle.Token),
-            cancellationToken);
+        var page = await ListAsync(new ListObjectsV2Request { Prefix = key, MaxKeys = 1 }, cancellationToken);
         return page.S3Objects?.Any(o => o.Key == key) == true;
+    }
+
+    // A page for people that a proxy put in between reads as a list without objects; each real one names its bucket.
+    private async Task<ListObjectsV2Response> ListAsync(ListObjectsV2Request request, CancellationToken cancellationToken)
+    {
+        request.BucketName = _location.Bucket;
+        var page = await AskAsync(request.Prefix, idle => _s3.ListObjectsV2Async(request, idle.Token), cancellationToken);
+        return page.Name == _location.Bucket
+            ? page
+            : throw new RolloutException(
+                $"What {_location.Endpoint.Authority} answers is no list of bucket '{_location.Bucket}'{(page.Name is { Length: > 0 } other ? $", but of '{other}'" : string.Empty)}.",
+                "Archive.Endpoint must be the storage itself, without a bucket and without a proxy that answers for it.");
     }
 
     /// <returns>False where the storage says that the key has an object.</returns>

@@ -55,6 +55,81 @@ public sealed class S3BucketTests
     }
 
     [Test]
+    public async Task A_read_that_breaks_in_the_middle_is_made_again()
+    {
+        using var bucket = _s3.Bucket();
+        await PutAsync(bucket);
+        _s3.Troubles.Enqueue(Reply.HalfOf(new byte[200_000]));
+        Assert.That(await bucket.DigestAsync("a/b", CancellationToken.None), Is.EqualTo(Sha256OfHello));
+    }
+
+    [Test]
+    public async Task An_upload_whose_answer_is_lost_is_found_and_not_made_twice()
+    {
+        using var bucket = _s3.Bucket();
+        _s3.LosesAnswers = 1;
+        Assert.That(await PutAsync(bucket, mayBeThere: false), Is.False, "the second attempt finds what the first one stored");
+        Assert.That(_s3.Requests.Count(r => r.Method == "PUT"), Is.EqualTo(2));
+        Assert.That(_s3.Stored, Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task A_storage_that_stalls_is_given_up()
+    {
+        using var bucket = _s3.Bucket(patience: TimeSpan.FromMilliseconds(100));
+        for (var i = 0; i < 20; i++)
+        {
+            _s3.Troubles.Enqueue(Reply.Stall);
+        }
+
+        Assert.That(
+            (await Assert.ThrowsAsync<RolloutException>(() => PutAsync(bucket)))!.Message,
+            Does.Contain("gave no answer").And.Contain("nothing moved for 0.1 s").And.Contain("compliance"));
+    }
+
+    [Test]
+    public async Task A_key_that_may_not_list_is_refused_what_is_missing_and_told_so()
+    {
+        using var bucket = _s3.Bucket();
+        _s3.Troubles.Enqueue(new Reply(403, "<Error><Code>AccessDenied</Code></Error>", "application/xml"));
+        Assert.That((await Assert.ThrowsAsync<RolloutException>(() => PutAsync(bucket)))!.Hint, Does.Contain("may not list is refused what is missing"));
+    }
+
+    [TestCase(502, "<html><body>Bad Gateway</body></html>", "text/html", "HTTP 502")]
+    [TestCase(200, "<html><body>Log in</body></html>", "text/html", "no list of bucket 'compliance'")]
+    [TestCase(400, "<Error><Code>XAmzContentSHA256Mismatch</Code><Message>sums</Message></Error>", "application/xml", "XAmzContentSHA256Mismatch")]
+    public async Task What_is_no_storages_answer_is_told(int status, string body, string type, string says)
+    {
+        using var bucket = _s3.Bucket();
+        for (var i = 0; i < 20; i++)
+        {
+            _s3.Troubles.Enqueue(new Reply(status, body, type));
+        }
+
+        Assert.That((await Assert.ThrowsAsync<RolloutException>(() => bucket.ListAsync("p/", CancellationToken.None)))!.Message, Does.Contain(says));
+    }
+
+    [Test]
+    public async Task A_storage_that_is_not_there_is_told()
+    {
+        using var bucket = _s3.Bucket();
+        await _s3.DisposeAsync();
+        Assert.That((await Assert.ThrowsAsync<RolloutException>(() => PutAsync(bucket)))!.Message, Does.Contain("gave no answer").And.Contain("Connection refused"));
+    }
+
+    [Test]
+    public async Task Cancellation_ends_a_stalled_upload()
+    {
+        using var bucket = _s3.Bucket();
+        _s3.Troubles.Enqueue(Reply.Stall);
+        using var cancelled = new CancellationTokenSource();
+        var put = bucket.PutAsync("a/b", _file, Sha256OfHello, mayBeThere: false, cancelled.Token);
+        Assert.That(() => _s3.Requests.Count(), Is.EqualTo(1).After(5000, 5));
+        await cancelled.CancelAsync();
+        await Assert.ThatAsync(() => put, Throws.InstanceOf<OperationCanceledException>());
+    }
+
+    [Test]
     public async Task Trouble_that_stays_is_reported()
     {
         using var bucket = _s3.Bucket();

@@ -23,6 +23,12 @@ internal sealed partial class S3Double : IAsyncDisposable
     /// <summary>Answered instead of the truth, one a request.</summary>
     public Queue<Reply> Troubles { get; } = new();
 
+    /// <summary>How many answers to uploads that took effect are lost.</summary>
+    public int LosesAnswers { get; set; }
+
+    /// <summary>How many uploads took effect.</summary>
+    public int Stored { get; private set; }
+
     /// <summary>The server's clock.</summary>
     public TimeSpan Ahead { get; set; }
 
@@ -37,8 +43,8 @@ internal sealed partial class S3Double : IAsyncDisposable
         return s3;
     }
 
-    public S3Bucket Bucket(string secret = SecretKey, string region = "eu-central-1") =>
-        new(new S3Location(_http.Address, "compliance", region, AccessKey, new Secret(secret)), Time);
+    public S3Bucket Bucket(string secret = SecretKey, string region = "eu-central-1", TimeSpan? patience = null) =>
+        new(new S3Location(_http.Address, "compliance", region, AccessKey, new Secret(secret)) { Patience = patience ?? TimeSpan.FromMinutes(1) }, Time);
 
     public async ValueTask DisposeAsync() => await _http.DisposeAsync();
 
@@ -66,8 +72,14 @@ internal sealed partial class S3Double : IAsyncDisposable
         switch (seen.Method)
         {
             case "PUT":
+                if (seen.Header("If-None-Match") == "*" && Objects.ContainsKey(key))
+                {
+                    return Error(412, "PreconditionFailed");
+                }
+
                 Objects[key] = seen.Body;
-                return new Reply(200, "");
+                Stored++;
+                return LosesAnswers-- > 0 ? Reply.Cut : new Reply(200, "");
             case "GET" when key.Length == 0:
                 return List(seen.Query);
             default:
@@ -124,7 +136,7 @@ internal sealed partial class S3Double : IAsyncDisposable
         var more = keys.Count > 2;
         return new Reply(
             200,
-            $"<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><IsTruncated>{(more ? "true" : "false")}</IsTruncated>"
+            $"<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>compliance</Name><IsTruncated>{(more ? "true" : "false")}</IsTruncated>"
                 + (more ? $"<NextContinuationToken>{page[^1]}</NextContinuationToken>" : "")
                 + string.Concat(
                     page.Select(k => $"<Contents><Key>{k}</Key><Size>{Objects[k].Length}</Size></Contents>")) + "</ListBucketResult>",

@@ -20,6 +20,12 @@ internal sealed record Reply(
 {
     /// <summary>The connection breaks instead.</summary>
     public static readonly Reply Cut = new(-1);
+
+    /// <summary>Nothing comes until the client goes away.</summary>
+    public static readonly Reply Stall = new(-2);
+
+    /// <summary>The connection breaks in the middle of this body.</summary>
+    public static Reply HalfOf(byte[] body) => new(-3, Bytes: body);
 }
 
 /// <summary>An HTTP server on loopback whose one handler answers everything.</summary>
@@ -56,6 +62,21 @@ internal sealed class HttpDouble : IAsyncDisposable
             var reply = answer(seen);
             if (reply == Reply.Cut)
             {
+                context.Abort();
+                return;
+            }
+
+            if (reply == Reply.Stall)
+            {
+                await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, context.RequestAborted).ContinueWith(_ => { }, TaskScheduler.Default);
+                return;
+            }
+
+            if (reply.Code == -3)
+            {
+                context.Response.ContentLength = reply.Bytes!.Length;
+                await context.Response.Body.WriteAsync(reply.Bytes.AsMemory(0, reply.Bytes.Length / 2));
+                await context.Response.Body.FlushAsync();
                 context.Abort();
                 return;
             }
