@@ -52,7 +52,8 @@ public sealed class RolloutRun : IAsyncDisposable
         Resolvers = new Resolvers(surroundings.Resolvers);
         Probe = new HostProbe(surroundings.HttpsPort, surroundings.CertificateAuthority, context.Time);
         Registry = new ImageRegistry(surroundings.RegistryToken, context.Time);
-        Ci = new CiWorkflow(surroundings.GithubApi, surroundings.GithubRepository, surroundings.GithubToken, context.Time, progress);
+        GitHub = new GitHubRepository(surroundings.GithubApi, surroundings.GithubRepository, surroundings.GithubToken, context.Time);
+        Ci = new CiWorkflow(GitHub, context.Time, progress);
         Checkout = new PlatformCheckout(surroundings.Platform, context.Commands);
         Scripts = new AetherScripts(surroundings.Platform, context.Commands, context.Settings["Platform.Python"]!);
         AccountSchemas = AccountSchemas.Parse(context.Settings.List("Platform.Schemas"));
@@ -110,6 +111,9 @@ public sealed class RolloutRun : IAsyncDisposable
     public HostProbe Probe { get; }
 
     public ImageRegistry Registry { get; }
+
+    /// <summary>The platform's repository on GitHub.</summary>
+    public GitHubRepository GitHub { get; }
 
     public CiWorkflow Ci { get; }
 

@@ -5,6 +5,7 @@ using Cake.Core.IO;
 using Cake.Core.Tooling;
 using Cake.Helm;
 using Cake.Helm.Lint;
+using Cake.Helm.Package;
 using Cake.HelmCommands;
 using Cake.Kubectl;
 
@@ -96,6 +97,10 @@ public sealed class SlotDeployment(
     /// <exception cref="RolloutException">It found an error.</exception>
     public Task LintAsync(string chart, IReadOnlyList<string> values) => OrThrowAsync(TryAsync($"helm lint {chart}", () =>
         cake.HelmLint(new HelmLintSettings { Values = [.. values], ToolPath = helm, ToolTimeout = HelmTime }, chart)));
+
+    /// <summary><c>helm package</c>: <c>NAME-VERSION.tgz</c> in a folder.</summary>
+    public Task PackageAsync(string chart, string destination) => OrThrowAsync(TryAsync($"helm package {chart}", () =>
+        cake.HelmPackage(new HelmPackageSettings { Destination = destination, ToolPath = helm, ToolTimeout = HelmTime }, chart)));
 
     /// <summary><c>helm template</c>: what an upgrade with these values would apply.</summary>
     /// <exception cref="RolloutException">The chart does not render.</exception>

@@ -7,21 +7,27 @@ namespace Rollout.Playbook;
 /// <summary>What several steps want to see of the candidate.</summary>
 internal static class Candidates
 {
+    private static readonly string[] ContainerLists = ["containerStatuses", "initContainerStatuses"];
+
     /// <summary>Every running container has a digest that 1.1 recorded.</summary>
     public static async Task RequireImagesAsync(RolloutRun run, CancellationToken cancellationToken)
     {
         var recorded = (run.Fact(nameof(TagRelease), "images") as JsonObject ?? [])
             .ToDictionary(p => p.Key, p => p.Value!.GetValue<string>().Split('@')[^1]);
+
+        // Of an index, a kubelet reports the digest or that of its own platform's manifest.
+        var platforms = (run.Fact(nameof(TagRelease), "platforms") as JsonObject ?? []).ToDictionary(p => p.Key, p => p.Value!.GetValue<string>());
         var wrong = new List<string>();
         var pods = await run.Cluster.ListAsync(
             $"/api/v1/namespaces/{run.Candidate.Namespace}/pods?labelSelector=app.kubernetes.io/part-of=aether-platform", cancellationToken);
         foreach (var pod in pods.Where(p => p["metadata"]!["deletionTimestamp"] is null))
         {
-            foreach (var container in (pod["status"]?["containerStatuses"] as JsonArray ?? []).OfType<JsonObject>())
+            foreach (var container in ContainerLists.SelectMany(k => (pod["status"]?[k] as JsonArray ?? []).OfType<JsonObject>()))
             {
                 var image = ImageReference.Parse(container["image"]!.GetValue<string>());
                 var digest = container["imageID"]?.GetValue<string>().Split('@')[^1];
-                if (!recorded.TryGetValue($"{image.Registry}/{image.Repository}", out var expected) || digest != expected)
+                var name = $"{image.Registry}/{image.Repository}";
+                if (!recorded.TryGetValue(name, out var expected) || (digest != expected && digest != platforms.GetValueOrDefault(name)))
                 {
                     wrong.Add($"{pod["metadata"]!["name"]!.GetValue<string>()} runs {container["imageID"]?.GetValue<string>()}, recorded is {expected ?? "nothing"}");
                 }

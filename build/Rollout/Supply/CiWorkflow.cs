@@ -29,42 +29,15 @@ public sealed class CiWorkflow : IDisposable
 {
     private const int LargestLog = 64 * 1024 * 1024;
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan AnswerTime = TimeSpan.FromSeconds(60);
 
-    private readonly GitHubClient _github;
-    private readonly Secret? _token;
-    private readonly string _owner;
-    private readonly string _name;
+    private readonly GitHubRepository _github;
     private readonly TimeProvider _time;
     private readonly IProgress<string> _progress;
-    private readonly HttpClient _plain = new(new SocketsHttpHandler { AllowAutoRedirect = false }) { Timeout = AnswerTime };
+    private readonly HttpClient _plain = new(new SocketsHttpHandler { AllowAutoRedirect = false }) { Timeout = GitHubRepository.AnswerTime };
 
-    /// <param name="api"><c>https://api.github.com/</c>, or an Enterprise Server, whose <c>api/v3/</c> is added.</param>
-    /// <param name="repository"><c>owner/name</c>.</param>
-    /// <param name="token">Reads actions and contents; null asks as anybody, 60 times an hour.</param>
     /// <param name="time">Times the pauses between looks.</param>
     /// <param name="progress">Told every two seconds of a wait what the run does.</param>
-    /// <exception cref="RolloutException">The repository is not of the form owner/name.</exception>
-    public CiWorkflow(Uri api, string repository, Secret? token, TimeProvider time, IProgress<string> progress)
-    {
-        if (repository.Split('/') is not [{ Length: > 0 } owner, { Length: > 0 } name])
-        {
-            throw new RolloutException(
-                $"'{repository}' is not a GitHub repository of the form owner/name.",
-                exitCode: ExitCode.BadSettings);
-        }
-
-        (_owner, _name) = (owner, name);
-        _token = token;
-        _time = time;
-        _progress = progress;
-        _github = new GitHubClient(new Octokit.ProductHeaderValue("aether-rollout"), api);
-        _github.SetRequestTimeout(AnswerTime);
-        if (token is not null)
-        {
-            _github.Credentials = new Credentials(token.Reveal());
-        }
-    }
+    public CiWorkflow(GitHubRepository github, TimeProvider time, IProgress<string> progress) => (_github, _time, _progress) = (github, time, progress);
 
     /// <summary>
     /// The newest run of the workflow for the commit, waited for while it is under way. Both the run and the named job must have
@@ -109,30 +82,12 @@ public sealed class CiWorkflow : IDisposable
                 : "Repair the commit, or re-run it on GitHub when the failure was not the code's.");
     }
 
-    /// <summary>The commit that the tag stands for on GitHub, through an annotated tag; null where there is no such tag.</summary>
-    /// <exception cref="RolloutException">GitHub refuses or gives no answer.</exception>
-    public async Task<string?> TagCommitAsync(string tag, CancellationToken cancellationToken = default)
-    {
-        try
-        {
-            return (await _github.Repository.Commit.Get(_owner, _name, $"tags/{tag}").WaitAsync(cancellationToken)).Sha;
-        }
-        catch (ApiException exception) when (exception.StatusCode is HttpStatusCode.NotFound or HttpStatusCode.UnprocessableEntity)
-        {
-            return null;
-        }
-        catch (Exception exception) when (Trouble(exception, cancellationToken) is { } trouble)
-        {
-            throw trouble.Error;
-        }
-    }
-
     /// <summary>The zip with the run's logs. GitHub redirects to a storage host, which is asked without the token.</summary>
     /// <exception cref="RolloutException">The logs are gone, larger than 64 MiB, or GitHub refuses.</exception>
     public async Task<byte[]> LogsAsync(CiRun run, CancellationToken cancellationToken)
     {
         const int mostRedirects = 5;
-        var uri = new Uri(_github.Connection.BaseAddress, $"repos/{_owner}/{_name}/actions/runs/{run.Id}/logs");
+        var uri = new Uri(_github.Client.Connection.BaseAddress, $"repos/{_github.Owner}/{_github.Name}/actions/runs/{run.Id}/logs");
         for (var redirects = 0; redirects <= mostRedirects; redirects++)
         {
             using var request = new HttpRequestMessage(HttpMethod.Get, uri);
@@ -140,7 +95,7 @@ public sealed class CiWorkflow : IDisposable
             if (redirects == 0)
             {
                 request.Headers.Accept.ParseAdd("application/vnd.github+json");
-                request.Headers.Authorization = _token is null ? null : new AuthenticationHeaderValue("Bearer", _token.Reveal());
+                request.Headers.Authorization = _github.Token is null ? null : new AuthenticationHeaderValue("Bearer", _github.Token.Reveal());
             }
 
             try
@@ -200,8 +155,8 @@ public sealed class CiWorkflow : IDisposable
         try
         {
             var request = new WorkflowRunsRequest { HeadSha = commit };
-            var runs = await _github.Actions.Workflows.Runs
-                .ListByWorkflow(_owner, _name, workflowFile, request)
+            var runs = await _github.Client.Actions.Workflows.Runs
+                .ListByWorkflow(_github.Owner, _github.Name, workflowFile, request)
                 .WaitAsync(cancellationToken);
             var newest = runs.WorkflowRuns
                 .Where(run => run.HeadSha.Equals(commit, StringComparison.OrdinalIgnoreCase))
@@ -209,7 +164,7 @@ public sealed class CiWorkflow : IDisposable
                 .ThenByDescending(run => run.RunAttempt)
                 .FirstOrDefault()
                 ?? throw new RolloutException(
-                    $"{_owner}/{_name} has no run of {workflowFile} for the commit {commit}.",
+                    $"{_github.Owner}/{_github.Name} has no run of {workflowFile} for the commit {commit}.",
                     "Push the commit to the main branch or open a pull request with it, so that CI runs; then repeat.");
             var status = newest.Status.StringValue;
             var words = $"{newest.HtmlUrl} is {status}";
@@ -218,19 +173,19 @@ public sealed class CiWorkflow : IDisposable
                 return new Look(Run(newest, []), words);
             }
 
-            var jobs = await _github.Actions.Workflows.Jobs
-                .List(_owner, _name, newest.Id, new WorkflowRunJobsRequest { Filter = WorkflowRunJobsFilter.Latest })
+            var jobs = await _github.Client.Actions.Workflows.Jobs
+                .List(_github.Owner, _github.Name, newest.Id, new WorkflowRunJobsRequest { Filter = WorkflowRunJobsFilter.Latest })
                 .WaitAsync(cancellationToken);
             return new Look(Run(newest, jobs.Jobs), words);
         }
         catch (NotFoundException exception)
         {
             throw new RolloutException(
-                $"GitHub has no workflow {workflowFile} in {_owner}/{_name}, or this token may not see it.",
+                $"GitHub has no workflow {workflowFile} in {_github.Owner}/{_github.Name}, or this token may not see it.",
                 "Check the repository's name and the workflow's file name; the token needs to read actions.",
                 innerException: exception);
         }
-        catch (Exception exception) when (Trouble(exception, cancellationToken) is { } trouble)
+        catch (Exception exception) when (GitHubRepository.Trouble(exception, cancellationToken) is { } trouble)
         {
             return trouble.Passes ? new Look(null, trouble.Error.Message) : throw trouble.Error;
         }
@@ -250,29 +205,6 @@ public sealed class CiWorkflow : IDisposable
             [.. (job.Steps ?? [])
                 .Where(step => step.Conclusion?.StringValue is "failure" or "cancelled" or "timed_out")
                 .Select(step => step.Name)]))]);
-
-    /// <summary>What went wrong between GitHub and us, and whether it may pass by itself; null for what is not GitHub's doing.</summary>
-    private static (RolloutException Error, bool Passes)? Trouble(Exception exception, CancellationToken cancellationToken)
-    {
-        (string Message, string? Hint, bool Passes)? trouble = exception switch
-        {
-            RateLimitExceededException limit => (
-                $"GitHub's limit of {limit.Limit} requests an hour is used up until {limit.Reset.ToUniversalTime():u}.",
-                "Give a GitHub token of its own, or wait until then.",
-                false),
-            SecondaryRateLimitExceededException or AbuseException => ("GitHub asks to slow down.", null, true),
-            AuthorizationException =>
-                ("GitHub refuses the token.", "Give a token that may read actions and contents of the repository.", false),
-            ApiException api when (int)api.StatusCode >= 500 || api.StatusCode == HttpStatusCode.TooManyRequests =>
-                ($"GitHub answered HTTP {(int)api.StatusCode}.", null, true),
-            ApiException api => ($"GitHub answered HTTP {(int)api.StatusCode}: {api.Message}", null, false),
-            HttpRequestException => ($"GitHub gave no answer: {exception.Message}", null, true),
-            OperationCanceledException when !cancellationToken.IsCancellationRequested =>
-                ($"GitHub gave no answer within {AnswerTime.TotalSeconds:0} s.", null, true),
-            _ => null,
-        };
-        return trouble is { } found ? (new RolloutException(found.Message, found.Hint, innerException: exception), found.Passes) : null;
-    }
 
     private static string Short(string commit) => commit.Length > 12 ? commit[..12] : commit;
 

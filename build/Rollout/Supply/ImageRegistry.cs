@@ -9,6 +9,11 @@ using Polly.Retry;
 
 namespace Rollout.Supply;
 
+/// <summary>What a reference stands for.</summary>
+/// <param name="Digest">Of the manifest or index that the registry gave.</param>
+/// <param name="PlatformDigest">Where it is an index: of its manifest for <c>linux/amd64</c>, which a kubelet may report in its place.</param>
+public sealed record ResolvedImage(string Digest, string? PlatformDigest);
+
 /// <summary>
 /// Image registries by the OCI distribution specification: does a tag exist, and which bytes does it stand for now. Safe to be called
 /// for many images at once; a token is asked for once and used for every image it opens.
@@ -54,13 +59,13 @@ public sealed class ImageRegistry(Secret? token, TimeProvider time) : IDisposabl
         .Build();
 
     /// <summary>
-    /// The digest of the manifest or index that the reference stands for, <c>sha256:…</c>, computed from the registry's own bytes and
+    /// The digests, <c>sha256:…</c>, of the manifest or index that the reference stands for, computed from the registry's own bytes and
     /// compared with what the registry claims. An index must offer <c>linux/amd64</c>.
     /// </summary>
     /// <exception cref="RolloutException">
     /// The tag is missing, access is denied, the registry is unreachable, or its bytes contradict its digest.
     /// </exception>
-    public async Task<string> ResolveDigestAsync(ImageReference image, CancellationToken cancellationToken)
+    public async Task<ResolvedImage> ResolveAsync(ImageReference image, CancellationToken cancellationToken)
     {
         var wanted = image.Digest ?? image.Tag;
         var head = await AskAsync(image, HttpMethod.Head, wanted, cancellationToken);
@@ -82,8 +87,7 @@ public sealed class ImageRegistry(Secret? token, TimeProvider time) : IDisposabl
                 "Something between the registry and this machine changes manifests; roll nothing out until it is found.");
         }
 
-        RequirePlatform(image, get.Body);
-        return actual;
+        return new ResolvedImage(actual, PlatformDigest(image, get.Body));
     }
 
     public void Dispose()
@@ -280,7 +284,7 @@ public sealed class ImageRegistry(Secret? token, TimeProvider time) : IDisposabl
         };
     }
 
-    private static void RequirePlatform(ImageReference image, byte[] manifest)
+    private static string? PlatformDigest(ImageReference image, byte[] manifest)
     {
         try
         {
@@ -289,19 +293,16 @@ public sealed class ImageRegistry(Secret? token, TimeProvider time) : IDisposabl
                 || !json.RootElement.TryGetProperty("manifests", out var manifests)
                 || manifests.ValueKind != JsonValueKind.Array)
             {
-                return;
+                return null;
             }
 
             var platforms = manifests.EnumerateArray()
                 .Where(entry => entry.TryGetProperty("platform", out _))
-                .Select(entry => entry.GetProperty("platform"))
-                .Select(platform => $"{Text(platform, "os")}/{Text(platform, "architecture")}")
-                .Distinct()
+                .Select(entry => (Name: $"{Text(entry.GetProperty("platform"), "os")}/{Text(entry.GetProperty("platform"), "architecture")}", Digest: Text(entry, "digest")))
                 .ToList();
-            if (platforms.Count > 0 && !platforms.Contains("linux/amd64"))
-            {
-                throw new RolloutException($"Image {image} is not built for linux/amd64, only for {string.Join(", ", platforms)}.");
-            }
+            return platforms.Count == 0 || platforms.Any(p => p.Name == "linux/amd64")
+                ? platforms.FirstOrDefault(p => p.Name == "linux/amd64").Digest
+                : throw new RolloutException($"Image {image} is not built for linux/amd64, only for {string.Join(", ", platforms.Select(p => p.Name).Distinct())}.");
         }
         catch (JsonException exception)
         {

@@ -20,6 +20,18 @@ public sealed class TagReleaseTests() : StepTests(nameof(TagRelease))
     {
         await World.SetFaultAsync("registry-missing-tag", "aether/oms-service");
         await FailsAsync(ExitCode.Failed, "oms-service");
+        await World.ClearFaultsAsync();
+        await GitAsync("tag", "v-of-this-checkout");
+        var unknown = await World.CallAsync("--target=TagRelease", "--exclusive", "--release=v-of-this-checkout", $"--platform={World.Platform}");
+        Assert.That(unknown.ExitCode, Is.EqualTo((int)ExitCode.Refused), () => unknown.Everything);
+        Assert.That(unknown.Error.ReplaceLineEndings(" "), Does.Contain("has no tag v-of-this-checkout").And.Contain("push origin v-of-this-checkout"));
+    }
+
+    private async Task GitAsync(params string[] arguments)
+    {
+        using var git = System.Diagnostics.Process.Start("git", ["-C", World.Platform, .. arguments]);
+        await git.WaitForExitAsync();
+        Assert.That(git.ExitCode, Is.Zero);
     }
 
     protected override Task SeeAsync(CallResult done)
@@ -28,6 +40,10 @@ public sealed class TagReleaseTests() : StepTests(nameof(TagRelease))
         var images = entry["data"]!["images"]!.AsObject();
         Assert.That(images, Has.Count.EqualTo(27), "one image for each of the 27 workloads");
         Assert.That(images.Select(i => i.Value!.GetValue<string>()), Is.All.Match($"^{RehearsalWorld.Release}@sha256:[0-9a-f]{{64}}$"));
+        var chart = Directory.EnumerateFiles(Path.Combine(World.Artifacts, "evidence", Step), "*.tgz").Single();
+        var digest = Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(File.ReadAllBytes(chart)));
+        Assert.That(entry["data"]!["package"]!.GetValue<string>(), Is.EqualTo($"sha256:{digest}"));
+        Assert.That(entry["data"]!["githubRelease"]!.GetValue<string>(), Does.Contain(RehearsalWorld.Release));
         return Task.CompletedTask;
     }
 

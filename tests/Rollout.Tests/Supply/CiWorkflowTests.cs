@@ -24,7 +24,7 @@ public sealed class CiWorkflowTests
     public async Task Start()
     {
         _server = await HttpDouble.StartAsync((call, context) => (_instead ?? AnswerAsync)(call, context));
-        _ci = new CiWorkflow(_server.Address, "aether/platform", new Secret(Token), _time, _progress);
+        _ci = new CiWorkflow(new GitHubRepository(_server.Address, "aether/platform", new Secret(Token), _time), _time, _progress);
     }
 
     [TearDown]
@@ -198,19 +198,12 @@ public sealed class CiWorkflowTests
     [Test]
     public async Task GitHub_that_cannot_be_reached_is_told()
     {
-        using var ci = new CiWorkflow(new Uri("http://127.0.0.1:1/"), "aether/platform", null, _time, _progress);
+        using var ci = new CiWorkflow(new GitHubRepository(new Uri("http://127.0.0.1:1/"), "aether/platform", null, _time), _time, _progress);
 
         var failure = (await Assert.ThrowsAsync<RolloutException>(
             () => ci.RequireGreenAsync(Commit, "ci.yaml", "verify", TimeSpan.Zero, default)))!;
 
         Assert.That(failure.Message, Does.Contain("last seen: GitHub gave no answer: Connection refused"));
-    }
-
-    [Test]
-    public async Task A_tag_stands_for_its_commit_or_for_nothing()
-    {
-        Assert.That(await _ci.TagCommitAsync("v2026.11.1"), Is.EqualTo(Commit));
-        Assert.That(await _ci.TagCommitAsync("v0"), Is.Null);
     }
 
     [Test]
@@ -292,7 +285,7 @@ public sealed class CiWorkflowTests
     public void A_repository_is_an_owner_and_a_name(string repository)
     {
         Assert.That(
-            () => new CiWorkflow(_server.Address, repository, null, _time, _progress),
+            () => new GitHubRepository(_server.Address, repository, null, _time),
             Throws.TypeOf<RolloutException>().With.Message.EqualTo($"'{repository}' is not a GitHub repository of the form owner/name."));
     }
 
@@ -321,7 +314,6 @@ public sealed class CiWorkflowTests
         {
             repository + "/actions/workflows/ci.yaml/runs" =>
                 JsonAsync(context, new { total_count = _runs.Count, workflow_runs = _runs.Select(run => run.Json) }),
-            repository + "/commits/tags/v2026.11.1" => JsonAsync(context, new { sha = Commit }),
             _ when _runs.FirstOrDefault(run => call.Path == $"{repository}/actions/runs/{run.Id}/jobs") is { } run =>
                 JsonAsync(context, new { total_count = 2, jobs = run.Jobs }),
             _ => Refuse(context, 404, "Not Found"),

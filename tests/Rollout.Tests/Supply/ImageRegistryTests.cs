@@ -85,10 +85,10 @@ public sealed class ImageRegistryTests
         _digestHeader = null;
         var pinned = Image("oms") with { Digest = ManifestDigest };
 
-        Assert.That(await _registry.ResolveDigestAsync(pinned, default), Is.EqualTo(ManifestDigest));
+        Assert.That((await _registry.ResolveAsync(pinned, default)).Digest, Is.EqualTo(ManifestDigest));
 
         var other = pinned with { Digest = "sha256:" + new string('1', 64) };
-        var failure = (await Assert.ThrowsAsync<RolloutException>(() => _registry.ResolveDigestAsync(other, default)))!;
+        var failure = (await Assert.ThrowsAsync<RolloutException>(() => _registry.ResolveAsync(other, default)))!;
         Assert.That(failure.Message, Does.Contain($"the registry says {other.Digest}, but its bytes are {ManifestDigest}"));
     }
 
@@ -115,8 +115,8 @@ public sealed class ImageRegistryTests
         using var registry = new ImageRegistry(new Secret("ci:s3cret"), _time);
         _onlyCredentials = Basic("ci:s3cret");
 
-        await registry.ResolveDigestAsync(Image("oms"), default);
-        await registry.ResolveDigestAsync(Image("oms") with { Tag = "v2" }, default);
+        await registry.ResolveAsync(Image("oms"), default);
+        await registry.ResolveAsync(Image("oms") with { Tag = "v2" }, default);
 
         var asked = _server.Calls.Where(call => call.Path == "/token").ToList();
         Assert.That(asked, Has.Count.EqualTo(1), "the token serves HEAD and GET of both tags");
@@ -187,7 +187,7 @@ public sealed class ImageRegistryTests
             return Refuse(context, 401, "UNAUTHORIZED");
         };
 
-        Assert.That(await registry.ResolveDigestAsync(Image("oms"), default), Is.EqualTo(ManifestDigest));
+        Assert.That((await registry.ResolveAsync(Image("oms"), default)).Digest, Is.EqualTo(ManifestDigest));
     }
 
     [Test]
@@ -197,7 +197,7 @@ public sealed class ImageRegistryTests
         await using var elsewhere = await HttpDouble.StartAsync((_, context) => Refuse(context, 401, "UNAUTHORIZED"));
         RequireTokens(scope => scope, realm: $"http://localhost:{elsewhere.Address.Port}/token");
 
-        var failure = (await Assert.ThrowsAsync<RolloutException>(() => registry.ResolveDigestAsync(Image("oms"), default)))!;
+        var failure = (await Assert.ThrowsAsync<RolloutException>(() => registry.ResolveAsync(Image("oms"), default)))!;
 
         Assert.That(elsewhere.Calls.Single().Authorization, Is.Empty);
         Assert.That(failure.Message, Does.Contain(
@@ -253,14 +253,14 @@ public sealed class ImageRegistryTests
     public async Task An_unreachable_registry_is_told()
     {
         var failure = (await Assert.ThrowsAsync<RolloutException>(
-            () => _registry.ResolveDigestAsync(ImageReference.Parse("127.0.0.1:1/aether/oms:v1"), default)))!;
+            () => _registry.ResolveAsync(ImageReference.Parse("127.0.0.1:1/aether/oms:v1"), default)))!;
 
         Assert.That(failure.Message, Is.EqualTo("Image 127.0.0.1:1/aether/oms:v1: 127.0.0.1:1 is unreachable: Connection refused."));
     }
 
     private ImageReference Image(string name) => new(_server.Address.Authority, $"aether/{name}", "v1", null);
 
-    private Task<string> ResolveAsync(string name) => _registry.ResolveDigestAsync(Image(name), default);
+    private async Task<string> ResolveAsync(string name) => (await _registry.ResolveAsync(Image(name), default)).Digest;
 
     private async Task<RolloutException> RefusalAsync(string name) =>
         (await Assert.ThrowsAsync<RolloutException>(() => ResolveAsync(name)))!;
