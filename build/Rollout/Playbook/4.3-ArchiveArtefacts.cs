@@ -14,21 +14,10 @@ namespace Rollout.Playbook;
 public sealed class ArchiveArtefacts : PlaybookStep
 {
     protected override Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken) =>
-        Task.FromResult(new StepPlan($"store {run.Evidence.List().Count} files, the CI log and the journal in the compliance bucket"));
+        Task.FromResult(new StepPlan($"store {run.Evidence.List().Count} files and the journal in the compliance bucket"));
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
-        var commit = run.Fact(nameof(TagRelease), "commit")!.GetValue<string>();
-        var ci = await run.Ci.RequireGreenAsync(
-            commit, run.Settings["Github.Workflow"]!, run.Settings["Github.Job"]!, run.Settings.Duration("Github.Timeout"), cancellationToken);
-
-        // GitHub packs the same logs anew at each call; what a killed run had stored already must stay what it was.
-        var logs = $"ci-logs-{ci.Attempt}.zip";
-        if (!run.Evidence.Has($"{Name}/{logs}"))
-        {
-            await run.Evidence.WriteAsync(Name, logs, await run.Ci.LogsAsync(ci, cancellationToken), cancellationToken);
-        }
-
         await run.Evidence.WriteAsync(Name, $"journal-{run.Journal.Entries.Count}.jsonl", run.Journal.Text, cancellationToken);
         var stored = await run.ArchiveAsync(Attempt(run), [], cancellationToken);
         journal.Result["objects"] = stored.Objects.Count;

@@ -22,13 +22,15 @@ public sealed record CiJob(string Name, string Status, string? Conclusion, IRead
 public sealed record CiRun(long Id, int Attempt, string Url, string HeadSha, string Status, string? Conclusion, IReadOnlyList<CiJob> Jobs);
 
 /// <summary>
-/// The platform's CI on GitHub Actions. Aether's workflow has no manual trigger and a second run cancels the first, so nothing is
-/// started here: the run CI already made for the release's commit is looked for (platform contract, 7.4).
+/// The platform's CI on GitHub Actions. Aether's workflow has no manual trigger and a second run cancels the first, so the run that CI already made for the
+/// release's commit is looked for (platform contract, 7.4); <see cref="CiDispatcher"/> starts one where that is wanted.
 /// </summary>
 public sealed class CiWorkflow : IDisposable
 {
     private const int LargestLog = 64 * 1024 * 1024;
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan LogsTime = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan LogsInterval = TimeSpan.FromSeconds(2);
 
     private readonly GitHubRepository _github;
     private readonly TimeProvider _time;
@@ -39,6 +41,15 @@ public sealed class CiWorkflow : IDisposable
     /// <param name="progress">Told every two seconds of a wait what the run does.</param>
     public CiWorkflow(GitHubRepository github, TimeProvider time, IProgress<string> progress) => (_github, _time, _progress) = (github, time, progress);
 
+    /// <summary>Whether the workflow has a run for the commit, whatever came of it.</summary>
+    public async Task<bool> HasRunAsync(string commit, string workflowFile, CancellationToken cancellationToken)
+    {
+        var runs = await _github.AskAsync(
+            () => _github.Client.Actions.Workflows.Runs.ListByWorkflow(_github.Owner, _github.Name, workflowFile, new WorkflowRunsRequest { HeadSha = commit }),
+            cancellationToken);
+        return runs?.WorkflowRuns.Any(run => run.HeadSha.Equals(commit, StringComparison.OrdinalIgnoreCase)) == true;
+    }
+
     /// <summary>
     /// The newest run of the workflow for the commit, waited for while it is under way. Both the run and the named job must have
     /// succeeded: a run is green even when the job that matters was skipped.
@@ -46,15 +57,16 @@ public sealed class CiWorkflow : IDisposable
     /// <param name="commit">Full SHA.</param>
     /// <param name="workflowFile">File name under <c>.github/workflows</c>.</param>
     /// <param name="job">Name of the job that verifies; with a matrix all its variants.</param>
+    /// <param name="id">This run and no other; null is the newest of the commit.</param>
     /// <param name="timeout">How long to wait for a run under way.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <exception cref="RolloutException">No run, not green, not finished in time, or GitHub refuses.</exception>
     public async Task<CiRun> RequireGreenAsync(
-        string commit, string workflowFile, string job, TimeSpan timeout, CancellationToken cancellationToken)
+        string commit, string workflowFile, string job, long? id, TimeSpan timeout, CancellationToken cancellationToken)
     {
         var (run, _) = await Waiting.UntilAsync(
             $"{workflowFile} on {Short(commit)}",
-            async token => await LookAsync(commit, workflowFile, token),
+            async token => await LookAsync(commit, workflowFile, id, token),
             look => look.Run is { Status: "completed" },
             look => look.Words,
             timeout,
@@ -85,6 +97,24 @@ public sealed class CiWorkflow : IDisposable
     /// <summary>The zip with the run's logs. GitHub redirects to a storage host, which is asked without the token.</summary>
     /// <exception cref="RolloutException">The logs are gone, larger than 64 MiB, or GitHub refuses.</exception>
     public async Task<byte[]> LogsAsync(CiRun run, CancellationToken cancellationToken)
+    {
+        // A run is completed some seconds before its logs are packed.
+        var begun = _time.GetTimestamp();
+        while (true)
+        {
+            try
+            {
+                return await LogsOnceAsync(run, cancellationToken);
+            }
+            catch (RolloutException exception) when (exception.InnerException is HttpRequestException { StatusCode: HttpStatusCode.NotFound } && _time.GetElapsedTime(begun) < LogsTime)
+            {
+                _progress.Report($"waiting for the logs of {run.Url}");
+                await Waiting.PauseAsync(LogsInterval, _time, cancellationToken);
+            }
+        }
+    }
+
+    private async Task<byte[]> LogsOnceAsync(CiRun run, CancellationToken cancellationToken)
     {
         const int mostRedirects = 5;
         var uri = new Uri(_github.Client.Connection.BaseAddress, $"repos/{_github.Owner}/{_github.Name}/actions/runs/{run.Id}/logs");
@@ -117,7 +147,8 @@ public sealed class CiWorkflow : IDisposable
                     ? await CappedAsync(response, run, cancellationToken)
                     : throw new RolloutException(response.StatusCode is HttpStatusCode.NotFound or HttpStatusCode.Gone
                         ? $"The logs of {run.Url} are gone, or this token may not read them (HTTP {(int)response.StatusCode})."
-                        : $"The logs of {run.Url} could not be fetched: {uri.Host} answered HTTP {(int)response.StatusCode}.");
+                        : $"The logs of {run.Url} could not be fetched: {uri.Host} answered HTTP {(int)response.StatusCode}.",
+                        innerException: new HttpRequestException(null, null, response.StatusCode));
             }
             catch (Exception exception) when (exception is HttpRequestException or IOException
                 || (exception is OperationCanceledException && !cancellationToken.IsCancellationRequested))
@@ -150,33 +181,29 @@ public sealed class CiWorkflow : IDisposable
         return logs.ToArray();
     }
 
-    private async Task<Look> LookAsync(string commit, string workflowFile, CancellationToken cancellationToken)
+    private async Task<Look> LookAsync(string commit, string workflowFile, long? id, CancellationToken cancellationToken)
     {
         try
         {
-            var request = new WorkflowRunsRequest { HeadSha = commit };
-            var runs = await _github.Client.Actions.Workflows.Runs
-                .ListByWorkflow(_github.Owner, _github.Name, workflowFile, request)
-                .WaitAsync(cancellationToken);
-            var newest = runs.WorkflowRuns
-                .Where(run => run.HeadSha.Equals(commit, StringComparison.OrdinalIgnoreCase))
-                .OrderByDescending(run => run.RunNumber)
-                .ThenByDescending(run => run.RunAttempt)
-                .FirstOrDefault()
-                ?? throw new RolloutException(
-                    $"{_github.Owner}/{_github.Name} has no run of {workflowFile} for the commit {commit}.",
-                    "Push the commit to the main branch or open a pull request with it, so that CI runs; then repeat.");
-            var status = newest.Status.StringValue;
-            var words = $"{newest.HtmlUrl} is {status}";
-            if (status != "completed")
+            var run = id is { } known
+                ? await _github.Client.Actions.Workflows.Runs.Get(_github.Owner, _github.Name, known).WaitAsync(cancellationToken)
+                : await NewestAsync(commit, workflowFile, cancellationToken);
+            if (!run.HeadSha.Equals(commit, StringComparison.OrdinalIgnoreCase))
             {
-                return new Look(Run(newest, []), words);
+                throw new RolloutException(
+                    $"{run.HtmlUrl} runs on {Short(run.HeadSha)}, not on the release's commit {Short(commit)}.", "The tag or branch it was started on has moved: find out why.");
             }
 
             var jobs = await _github.Client.Actions.Workflows.Jobs
-                .List(_github.Owner, _github.Name, newest.Id, new WorkflowRunJobsRequest { Filter = WorkflowRunJobsFilter.Latest })
+                .List(_github.Owner, _github.Name, run.Id, new WorkflowRunJobsRequest { Filter = WorkflowRunJobsFilter.Latest })
                 .WaitAsync(cancellationToken);
-            return new Look(Run(newest, jobs.Jobs), words);
+            var look = Run(run, jobs.Jobs);
+            return new Look(look, $"{run.HtmlUrl} is {look.Status}{string.Concat(look.Jobs.Select(job => $", {job.Name} {job.Conclusion ?? job.Status}"))}");
+        }
+        catch (NotFoundException) when (id is not null)
+        {
+            // One that was just started shows some seconds later.
+            return new Look(null, $"run {id} does not show yet");
         }
         catch (NotFoundException exception)
         {
@@ -189,6 +216,21 @@ public sealed class CiWorkflow : IDisposable
         {
             return trouble.Passes ? new Look(null, trouble.Error.Message) : throw trouble.Error;
         }
+    }
+
+    private async Task<WorkflowRun> NewestAsync(string commit, string workflowFile, CancellationToken cancellationToken)
+    {
+        var runs = await _github.Client.Actions.Workflows.Runs
+            .ListByWorkflow(_github.Owner, _github.Name, workflowFile, new WorkflowRunsRequest { HeadSha = commit })
+            .WaitAsync(cancellationToken);
+        return runs.WorkflowRuns
+            .Where(run => run.HeadSha.Equals(commit, StringComparison.OrdinalIgnoreCase))
+            .OrderByDescending(run => run.RunNumber)
+            .ThenByDescending(run => run.RunAttempt)
+            .FirstOrDefault()
+            ?? throw new RolloutException(
+                $"{_github.Owner}/{_github.Name} has no run of {workflowFile} for the commit {commit}.",
+                "Push the commit to the main branch or open a pull request with it, so that CI runs, then repeat; a workflow with workflow_dispatch can be started with Github.Dispatch=when-missing.");
     }
 
     private static CiRun Run(WorkflowRun run, IReadOnlyList<WorkflowJob> jobs) => new(

@@ -97,7 +97,8 @@ public sealed class GitHubRepository
         return trouble is { } found ? (new RolloutException(found.Message, found.Hint, innerException: exception), found.Passes) : null;
     }
 
-    private async Task<T?> AskAsync<T>(Func<Task<T>> ask, CancellationToken cancellationToken)
+    /// <summary>Asks, repeats what may pass, and takes what is not there for null.</summary>
+    internal async Task<T?> AskAsync<T>(Func<Task<T>> ask, CancellationToken cancellationToken)
         where T : class
     {
         try

@@ -60,7 +60,7 @@ public sealed class CiWorkflowTests
         _runs.Add(run with { Status = "in_progress", Conclusion = null });
         _instead = (call, context) =>
         {
-            if (++_looks == 4)
+            if (++_looks == 5)
             {
                 _runs[0] = run;
             }
@@ -70,7 +70,7 @@ public sealed class CiWorkflowTests
 
         Assert.That((await RequireAsync()).Conclusion, Is.EqualTo("success"));
         Assert.That(_progress.All, Has.Some.EqualTo(
-            "waiting for ci.yaml on 0123456789ab (10 s of 600 s): https://github.example/aether/platform/actions/runs/12 is in_progress"));
+            "waiting for ci.yaml on 0123456789ab (10 s of 600 s): https://github.example/aether/platform/actions/runs/12 is in_progress, verify success, publish skipped"));
     }
 
     [Test]
@@ -79,7 +79,7 @@ public sealed class CiWorkflowTests
         _runs.Add(new Run(12, 41) { Status = "queued", Conclusion = null });
 
         Assert.That((await FailureAsync()).Message, Is.EqualTo(
-            "Waited 600 s for ci.yaml on 0123456789ab; last seen: https://github.example/aether/platform/actions/runs/12 is queued."));
+            "Waited 600 s for ci.yaml on 0123456789ab; last seen: https://github.example/aether/platform/actions/runs/12 is queued, verify success, publish skipped."));
     }
 
     [Test]
@@ -201,7 +201,7 @@ public sealed class CiWorkflowTests
         using var ci = new CiWorkflow(new GitHubRepository(new Uri("http://127.0.0.1:1/"), "aether/platform", null, _time), _time, _progress);
 
         var failure = (await Assert.ThrowsAsync<RolloutException>(
-            () => ci.RequireGreenAsync(Commit, "ci.yaml", "verify", TimeSpan.Zero, default)))!;
+            () => ci.RequireGreenAsync(Commit, "ci.yaml", "verify", null, TimeSpan.Zero, default)))!;
 
         Assert.That(failure.Message, Does.Contain("last seen: GitHub gave no answer: Connection refused"));
     }
@@ -221,6 +221,38 @@ public sealed class CiWorkflowTests
         Assert.That(_server.Calls.Single().ToString(), Is.EqualTo("GET /api/v3/repos/aether/platform/actions/runs/12/logs"));
         Assert.That(_server.Calls.Single().Authorization, Is.EqualTo($"Bearer {Token}"));
         Assert.That(storage.Calls.Single().Authorization, Is.Empty);
+    }
+
+    [Test]
+    public async Task Logs_that_are_packed_seconds_after_the_run_are_waited_for()
+    {
+        var asked = 0;
+        _instead = (_, context) => ++asked < 4 ? Refuse(context, 404, "Not Found") : context.Response.WriteAsync("PK-zip");
+
+        Assert.That(await _ci.LogsAsync(ARun, default), Is.EqualTo("PK-zip"u8.ToArray()));
+    }
+
+    [Test]
+    public async Task A_run_that_was_started_is_watched_by_its_id_and_waited_for_until_it_shows()
+    {
+        _runs.Add(new Run(12, 41));
+        _runs.Add(new Run(13, 42) { Conclusion = "failure" });
+        var asked = 0;
+        _instead = (call, context) => call.Path == "/api/v3/repos/aether/platform/actions/runs/12"
+            ? ++asked < 3 ? Refuse(context, 404, "Not Found") : JsonAsync(context, _runs[0].Json)
+            : AnswerAsync(call, context);
+
+        Assert.That((await _ci.RequireGreenAsync(Commit, "ci.yaml", "verify", 12, Patience, default)).Id, Is.EqualTo(12));
+    }
+
+    [Test]
+    public async Task A_started_run_of_another_commit_is_refused()
+    {
+        var other = new Run(12, 41) { HeadSha = new string('f', 40) };
+        _instead = (_, context) => JsonAsync(context, other.Json);
+
+        var failure = (await Assert.ThrowsAsync<RolloutException>(() => _ci.RequireGreenAsync(Commit, "ci.yaml", "verify", 12, Patience, default)))!;
+        Assert.That(failure.Message, Does.Contain("runs on ffffffffffff, not on the release's commit 0123456789ab"));
     }
 
     [Test]
@@ -275,7 +307,7 @@ public sealed class CiWorkflowTests
         };
 
         await Assert.ThatAsync(
-            () => _ci.RequireGreenAsync(Commit, "ci.yaml", "verify", Patience, stop.Token),
+            () => _ci.RequireGreenAsync(Commit, "ci.yaml", "verify", null, Patience, stop.Token),
             Throws.InstanceOf<OperationCanceledException>());
     }
 
@@ -291,7 +323,7 @@ public sealed class CiWorkflowTests
 
     private static CiRun ARun => new(12, 1, "https://github.example/aether/platform/actions/runs/12", Commit, "completed", "success", []);
 
-    private Task<CiRun> RequireAsync() => _ci.RequireGreenAsync(Commit, "ci.yaml", "verify", Patience, default);
+    private Task<CiRun> RequireAsync() => _ci.RequireGreenAsync(Commit, "ci.yaml", "verify", null, Patience, default);
 
     private async Task<RolloutException> FailureAsync() => (await Assert.ThrowsAsync<RolloutException>(RequireAsync))!;
 
