@@ -127,7 +127,7 @@ public sealed class RolloutSettings
         Number("Traffic.CertificateDays", "days for which every production host's certificate must still be valid when clients are sent to the candidate", "7", 0, 365),
         Time("Fence.Quiet", "for how long no order may be seen before a fence counts as proven, seconds", "3"),
         Time("Fence.Timeout", "how long a fence may take to be proven, seconds", "60"),
-        Time("Fence.SessionMargin", "a session must be valid for at least this long when writes are frozen, seconds", "900"),
+        Time("Fence.SessionMargin", "a session must be valid for at least this long when writes are frozen, and for as long as the freeze could take by its time limits, seconds", "900"),
         Number("Monitoring.Cycles", "scaling evaluations to watch after the flip", "2", 2, 100),
         Time("Monitoring.Baseline", "how long live is measured before the freeze, seconds", "10"),
         Time("Monitoring.Interval", "time between two scrapes, seconds", "1"),

@@ -178,6 +178,12 @@ public sealed class LiveSlot(ObjectStore store, WorldIdentity identity, TimeProv
         var address = identity.Address(slot).ToString();
         var @namespace = "ingress-" + slot;
         const string name = "ingress-nginx-controller";
+        Ensure("ingressclasses", null, "nginx-" + slot, new JsonObject
+        {
+            ["apiVersion"] = "networking.k8s.io/v1",
+            ["kind"] = "IngressClass",
+            ["spec"] = new JsonObject { ["controller"] = "k8s.io/ingress-nginx-" + slot },
+        });
         Ensure("services", @namespace, name, new JsonObject
         {
             ["apiVersion"] = "v1",
@@ -263,7 +269,12 @@ public sealed class LiveSlot(ObjectStore store, WorldIdentity identity, TimeProv
 
     private void Ensure(string resource, string? @namespace, string name, JsonObject body)
     {
-        var group = resource == "deployments" ? "apps" : "";
+        var group = resource switch
+        {
+            "deployments" => "apps",
+            "ingressclasses" => "networking.k8s.io",
+            _ => "",
+        };
         if (store.Get(new ObjectKey(group, resource, @namespace, name)) is not null)
         {
             return;

@@ -68,6 +68,19 @@ public sealed class RenderedChart
                     }
                 }
 
+                foreach (var pull in Items(spec["imagePullSecrets"]))
+                {
+                    found.Add(new SecretReference(Text(pull, "name")!, ".dockerconfigjson", false));
+                }
+
+                foreach (var projected in Items(spec["volumes"]).SelectMany(v => Items(v["projected"]?["sources"])).Select(s => s["secret"]).OfType<JsonObject>())
+                {
+                    foreach (var key in Items(projected["items"]).Select(i => Text(i, "key")).DefaultIfEmpty(null))
+                    {
+                        found.Add(new SecretReference(Text(projected, "name")!, key, IsOptional(projected)));
+                    }
+                }
+
                 foreach (var secret in Items(spec["volumes"]).Select(v => v["secret"]).OfType<JsonObject>())
                 {
                     found.Add(new SecretReference(Text(secret, "secretName")!, null, IsOptional(secret)));
@@ -113,6 +126,11 @@ public sealed class RenderedChart
             .Where(d => paths.ContainsKey(d.Replicas))
             .GroupBy(d => d.Deployment).ToDictionary(g => g.Key, g => paths[g.First().Replicas]);
     }
+
+    /// <summary>The plain and secret variables of each Deployment's containers, by the Deployment's name.</summary>
+    public static IReadOnlyDictionary<string, IReadOnlySet<string>> VariablesOf(IEnumerable<JsonObject> deployments) => deployments.ToDictionary(
+        NameOf,
+        d => (IReadOnlySet<string>)Items(d["spec"]?["template"]?["spec"]?["containers"]).SelectMany(c => Items(c["env"])).Select(e => Text(e, "name")).OfType<string>().ToHashSet(StringComparer.Ordinal));
 
     /// <summary>The hosts of one Ingress.</summary>
     public static IEnumerable<string> HostsOf(JsonObject ingress) =>

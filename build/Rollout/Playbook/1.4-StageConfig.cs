@@ -1,18 +1,27 @@
 using System.Text.Json.Nodes;
 using Cake.Frosting;
 using Rollout.Cluster;
+using Rollout.Platform;
 
 namespace Rollout.Playbook;
 
 /// <summary>
 /// "Commit any configuration overrides to the blue environment values file and verify secrets are present for company and director accounts."
-/// <para>Changes: nothing. Done when: overlays are committed, the chart lints, every secret that the rendered workloads refer to exists with its
-/// key, every production host has a TLS secret, exchange keys have their shape, both slots have an address of their own, and live's session works. Undone by: nothing to undo.</para>
+/// <para>Changes: nothing. Done when: overlays and chart are committed, the chart lints and renders each object once, every secret that the rendered
+/// workloads refer to exists with its keys, without placeholders and in its type's shape, every production host has a TLS secret, exchange keys have their shape, no overlay drops a
+/// variable that live has, no Argo CD or Flux owns a slot, both slots have an ingress class and an address of their own, live's session works, and both last longer than a freeze. Undone by: nothing to undo.</para>
 /// </summary>
 [TaskDescription("1.4 Stage config: overlays are committed, and secrets of company and directors are present")]
 [IsDependentOn(typeof(ExportHealthSnapshot))]
 public sealed class StageConfig : PlaybookStep
 {
+    private static readonly (string Path, string Kind)[] Owned =
+    [
+        ("/apis/apps/v1/namespaces/NAMESPACE/deployments", "deployment"),
+        ("/apis/networking.k8s.io/v1/namespaces/NAMESPACE/ingresses", "ingress"),
+        ("/api/v1/namespaces/NAMESPACE/services", "service"),
+    ];
+
     protected override Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken) =>
         Task.FromResult(new StepPlan("nothing; overlays, chart, secrets, addresses and sessions are looked at"));
 
@@ -21,6 +30,7 @@ public sealed class StageConfig : PlaybookStep
         await run.Deployment.LintAsync(run.ChartFolder, await run.ValuesAsync(run.Candidate, run.CandidateValues, "candidate", cancellationToken));
         await run.LiveStack.PreflightAsync(cancellationToken);
         await DnsFlip.NoteTtlAsync(run, journal, cancellationToken);
+        journal.Result["commit"] = await run.Checkout.HeadAsync(cancellationToken);
     }
 
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
@@ -35,9 +45,17 @@ public sealed class StageConfig : PlaybookStep
             }
         }
 
+        var chart = run.Settings["Chart.Path"]! + "/";
+        problems.AddRange((await run.Checkout.DirtyFilesAsync(cancellationToken)).Where(f => f.StartsWith(chart, StringComparison.Ordinal)).Select(f => $"{f} differs from the commit"));
+
         // With exchange keys and production hosts, as the candidate will run in the end: a pod starts without the keys, so nobody else would notice.
         var rendered = await run.RenderAsync(run.Candidate, run.CandidateValues with { HasExchangeKeys = true, ServesProduction = true }, "trading", cancellationToken);
+        problems.AddRange(Duplicates(rendered));
         problems.AddRange(await MissingSecretsAsync(run, rendered, cancellationToken));
+        problems.AddRange(await LostVariablesAsync(run, rendered, cancellationToken));
+        problems.AddRange(await OwnersAsync(run, cancellationToken));
+        problems.AddRange(await MissingClassesAsync(run, cancellationToken));
+        problems.AddRange(await ShortSessionsAsync(run, cancellationToken));
         problems.AddRange(run.Hosts.Where(h => rendered.TlsSecretOf(h) is null).Select(h => $"no Ingress names a TLS secret for {h}"));
         if (await run.AddressAsync(run.Live, cancellationToken) == await run.AddressAsync(run.Candidate, cancellationToken))
         {
@@ -61,8 +79,9 @@ public sealed class StageConfig : PlaybookStep
     private static async Task<IReadOnlyList<string>> MissingSecretsAsync(RolloutRun run, RenderedChart rendered, CancellationToken cancellationToken)
     {
         var own = (await Certificates.SecretsAsync(run, run.Candidate.Namespace, rendered, cancellationToken)).Where(s => s.Value is not null).Select(s => s.Key).ToHashSet();
-        var secrets = (await run.Cluster.ListAsync($"/api/v1/namespaces/{run.Live.Namespace}/secrets", cancellationToken))
-            .ToDictionary(s => s["metadata"]!["name"]!.GetValue<string>(), s => s["data"] as JsonObject ?? []);
+        var found = (await run.Cluster.ListAsync($"/api/v1/namespaces/{run.Live.Namespace}/secrets", cancellationToken))
+            .ToDictionary(s => s["metadata"]!["name"]!.GetValue<string>());
+        var secrets = found.ToDictionary(s => s.Key, s => s.Value["data"] as JsonObject ?? []);
         var problems = new List<string>();
         foreach (var reference in rendered.Secrets)
         {
@@ -80,6 +99,13 @@ public sealed class StageConfig : PlaybookStep
             }
         }
 
+        // What only one workload mounts whole is looked at whole; its owner's Secrets come from the chart's placeholders as often as from a person.
+        foreach (var group in rendered.Secrets.Where(r => found.ContainsKey(r.Secret)).GroupBy(r => r.Secret))
+        {
+            var keys = group.Any(r => r.Key is null) ? null : group.Select(r => r.Key!).ToHashSet(StringComparer.Ordinal);
+            problems.AddRange(SecretShapes.ProblemsOf(found[group.Key], keys, run.Settings.RunsWholeChain).Select(p => $"secret {run.Live.Namespace}/{group.Key} {p}"));
+        }
+
         foreach (var account in run.Settings.List("Platform.Accounts"))
         {
             var name = ExchangeKeys.SecretOf(account);
@@ -94,5 +120,70 @@ public sealed class StageConfig : PlaybookStep
         }
 
         return [.. problems.Distinct()];
+    }
+
+    private static IEnumerable<string> Duplicates(RenderedChart rendered) => rendered.Objects
+        .GroupBy(o => $"{o["kind"]} {o["metadata"]?["namespace"]?.GetValue<string>() ?? string.Empty}/{o["metadata"]?["name"]?.GetValue<string>() ?? "without a name"}")
+        .Where(g => g.Count() > 1 || g.Key.EndsWith("/without a name", StringComparison.Ordinal))
+        .Select(g => g.Count() > 1 ? $"the chart renders {g.Count()} times {g.Key}" : $"the chart renders a {g.Key}");
+
+    // Only what live runs with is missed: an overlay may well replace a chart's example.
+    private static async Task<IEnumerable<string>> LostVariablesAsync(RolloutRun run, RenderedChart rendered, CancellationToken cancellationToken)
+    {
+        var lost = OverlayLists.Lost(await run.NamedLayersAsync(run.Candidate, cancellationToken)).ToLookup(l => l.Entry);
+        var candidate = RenderedChart.VariablesOf(rendered.Deployments);
+        var live = RenderedChart.VariablesOf(await run.Cluster.ListAsync($"/apis/apps/v1/namespaces/{run.Live.Namespace}/deployments", cancellationToken));
+        return
+        [
+            .. from deployment in live
+               where candidate.ContainsKey(deployment.Key)
+               from name in deployment.Value.Except(candidate[deployment.Key]).Order(StringComparer.Ordinal)
+               where lost[name].Any()
+               select $"{deployment.Key} has {name} in {run.Named(run.Live)} and not in the rendered chart: {lost[name].Last().File} sets {lost[name].Last().Path} anew, and Helm replaces lists whole",
+        ];
+    }
+
+    // Whatever a controller owns, it puts back in the middle of a rollout.
+    private static async Task<IEnumerable<string>> OwnersAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var problems = new List<string>();
+        foreach (var slot in new[] { run.Live, run.Candidate })
+        {
+            var owned = new List<(string What, string Who)>();
+            foreach (var (path, kind) in Owned)
+            {
+                owned.AddRange((await run.Cluster.ListAsync($"{path.Replace("NAMESPACE", slot.Namespace, StringComparison.Ordinal)}", cancellationToken))
+                    .Select(o => (What: $"{kind}/{o["metadata"]!["name"]!.GetValue<string>()}", Who: GitOps.OwnerOf(o))).Where(o => o.Who is not null).Select(o => (o.What, o.Who!)));
+            }
+
+            problems.AddRange(owned.GroupBy(o => o.Who).Select(g => $"{g.Key} owns {g.Count()} objects in {slot.Namespace}, the first is {g.First().What}, and would put them back: suspend it or take its automated sync off"));
+        }
+
+        return problems;
+    }
+
+    private static async Task<IEnumerable<string>> MissingClassesAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var classes = (await run.Cluster.ListAsync("/apis/networking.k8s.io/v1/ingressclasses", cancellationToken)).Select(c => c["metadata"]!["name"]!.GetValue<string>()).ToHashSet();
+        return new[] { run.Live, run.Candidate }.Where(s => !classes.Contains(s.IngressClass))
+            .Select(s => $"there is no IngressClass {s.IngressClass} for {run.Named(s)}; there are {(classes.Count == 0 ? "none" : string.Join(", ", classes.Order(StringComparer.Ordinal)))}");
+    }
+
+    // Prepare may be hours before the freeze, and 3.1 looks again; a session that is too short for the freeze alone cannot become longer.
+    private static async Task<IEnumerable<string>> ShortSessionsAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        var longest = Fences.LongestFreeze(run.Settings);
+        var problems = new List<string>();
+        foreach (var slot in new[] { run.Live, run.Candidate })
+        {
+            var session = await SafeModeSeed.ReadSessionAsync(slot.Redis.Reveal(), slot.Session, cancellationToken);
+            var left = session?.ExpiresAt - run.Time.GetUtcNow();
+            if (left < longest)
+            {
+                problems.Add($"the session of {run.Named(slot)} is valid for {Waiting.Words(left.Value)} and the freeze could take {Waiting.Words(longest)}: log in again and set ROLLOUT_SECRETS_SESSION_{slot.Name.ToUpperInvariant()}");
+            }
+        }
+
+        return problems;
     }
 }

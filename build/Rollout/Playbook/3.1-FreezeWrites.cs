@@ -90,7 +90,7 @@ public sealed class FreezeWrites : PlaybookStep
     // A token that dies inside the freeze leaves nobody who could lift it (platform contract, section 5).
     private static async Task RequireSessionAsync(RolloutRun run, SlotPlace slot, CancellationToken cancellationToken)
     {
-        var margin = run.Settings.Duration("Fence.SessionMargin");
+        var margin = Fences.LongestFreeze(run.Settings);
         var session = await SafeModeSeed.ReadSessionAsync(slot.Redis.Reveal(), slot.Session, cancellationToken);
         if (session is not null && session.ExpiresAt - run.Time.GetUtcNow() < margin)
         {
