@@ -20,41 +20,45 @@ public sealed class StageConfig : PlaybookStep
     {
         await run.Deployment.LintAsync(run.ChartFolder, await run.ValuesAsync(run.Candidate, run.CandidateValues, "candidate", cancellationToken));
         await run.LiveStack.PreflightAsync(cancellationToken);
+        await OverlayChecks.RecordAsync(run, journal, cancellationToken);
         await DnsFlip.NoteTtlAsync(run, journal, cancellationToken);
     }
 
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
     {
-        var problems = new List<string>();
-        foreach (var overlay in run.Overlays(run.Candidate))
-        {
-            var path = Path.GetRelativePath(run.Surroundings.Platform, overlay);
-            if (!await run.Checkout.IsCommittedAsync(path, cancellationToken))
-            {
-                problems.Add($"{path} has changes that are not committed");
-            }
-        }
-
         // With exchange keys and production hosts, as the candidate will run in the end: a pod starts without the keys, so nobody else would notice.
         var rendered = await run.RenderAsync(run.Candidate, run.CandidateValues with { HasExchangeKeys = true, ServesProduction = true }, "trading", cancellationToken);
-        problems.AddRange(await MissingSecretsAsync(run, rendered, cancellationToken));
-        problems.AddRange(run.Hosts.Where(h => rendered.TlsSecretOf(h) is null).Select(h => $"no Ingress names a TLS secret for {h}"));
+        var found = new Findings();
+        await OverlayChecks.LookAsync(run, found, cancellationToken);
+        OverlayChecks.LookAtRendered(run, rendered, found);
+        found.Problems.AddRange(await MissingSecretsAsync(run, rendered, cancellationToken));
+        found.Problems.AddRange(run.Hosts.Where(h => rendered.TlsSecretOf(h) is null).Select(h => $"no Ingress names a TLS secret for {h}"));
         if (await run.AddressAsync(run.Live, cancellationToken) == await run.AddressAsync(run.Candidate, cancellationToken))
         {
-            problems.Add("both slots have the same ingress address");
+            found.Problems.Add("both slots have the same ingress address");
         }
 
-        if (problems.Count > 0)
-        {
-            throw new RolloutException(
-                $"{problems.Count} things are missing for {run.Release}:\n  - {string.Join("\n  - ", problems)}",
-                "Mend them and run the same command again.");
-        }
+        Settle(run, found);
 
         // There is time to renew until 3.1, which refuses these.
         foreach (var outlook in await Certificates.OutlookAsync(run, rendered, cancellationToken))
         {
             run.Console.Warning(outlook);
+        }
+    }
+
+    private static void Settle(RolloutRun run, Findings found)
+    {
+        foreach (var warning in found.Warnings)
+        {
+            run.Console.Warning(warning);
+        }
+
+        if (found.Problems.Count > 0)
+        {
+            throw new RolloutException(
+                $"{found.Problems.Count} {(found.Problems.Count == 1 ? "thing is" : "things are")} not as {run.Release} needs {(found.Problems.Count == 1 ? "it" : "them")}:\n  - {string.Join("\n  - ", found.Problems)}",
+                $"Mend {(found.Problems.Count == 1 ? "it" : "them")} and run the same command again.");
         }
     }
 
