@@ -31,6 +31,7 @@ public sealed class StageConfig : PlaybookStep
         var found = new Findings();
         await OverlayChecks.LookAsync(run, found, cancellationToken);
         OverlayChecks.LookAtRendered(run, rendered, found);
+        await OverlayChecks.LookAtListsAsync(run, rendered, found, cancellationToken);
         found.Problems.AddRange(await MissingSecretsAsync(run, rendered, cancellationToken));
         found.Problems.AddRange(run.Hosts.Where(h => rendered.TlsSecretOf(h) is null).Select(h => $"no Ingress names a TLS secret for {h}"));
         if (await run.AddressAsync(run.Live, cancellationToken) == await run.AddressAsync(run.Candidate, cancellationToken))

@@ -65,6 +65,33 @@ public sealed class ConfigScenarios
     }
 
     [Test]
+    public async Task A_list_that_takes_from_the_candidate_what_live_has_is_named_with_its_file()
+    {
+        var overlay = Path.Combine(_world.Platform, "deploy", "environments", "values-green.yaml");
+        var before = await File.ReadAllTextAsync(overlay);
+        await File.WriteAllTextAsync(overlay, before + """
+            backendServices:
+              oms:
+                env:
+                  - { name: PROMETHEUS_EXPORTER_PORT, value: "9464" }
+            """);
+        try
+        {
+            var refused = await RehearsalWorld.CallOnceAsync(_world.Folder, ["--target=Prepare", "--release=v2026.11.3"]);
+            Assert.That(refused.ExitCode, Is.EqualTo((int)ExitCode.Failed), refused.Everything);
+            Assert.That(refused.Error, Does.Contain("oms-service would lose TIMESCALE_DSN, which live (blue) has: deploy/environments/values-green.yaml lists backendServices.oms.env anew"), refused.Everything);
+            Assert.That(refused.Error, Does.Not.Contain("risk-service would lose").And.Not.Contain("envFrom"), "what live lacks too is on record and no more");
+            var recorded = Path.Combine(_world.Folder, "artifacts", "embedded", "v2026.11.3", "evidence", nameof(StageConfig), "replaced-lists.txt");
+            Assert.That(await File.ReadAllTextAsync(recorded), Does.Contain(
+                "backendServices.auth.envFrom: deploy/environments/values-rehearsal.yaml lists it anew without envFrom:secretRef/auth-service-config, which deploy/helm/aether-platform/values.yaml gives"));
+        }
+        finally
+        {
+            await File.WriteAllTextAsync(overlay, before);
+        }
+    }
+
+    [Test]
     public async Task The_commit_and_each_overlay_are_on_record()
     {
         var done = await StageAsync();
