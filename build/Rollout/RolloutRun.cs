@@ -320,14 +320,14 @@ public sealed class RolloutRun : IAsyncDisposable
     public async Task<IReadOnlyList<JsonObject>> LayersAsync(SlotPlace slot, CancellationToken cancellationToken) =>
         [.. (await NamedLayersAsync(slot, cancellationToken)).Select(l => l.Values)];
 
-    /// <summary>The same with each file's path in the checkout.</summary>
+    /// <summary>The same, each with its file's path in the checkout.</summary>
     public async Task<IReadOnlyList<(string File, JsonObject Values)>> NamedLayersAsync(SlotPlace slot, CancellationToken cancellationToken)
     {
         var layers = new List<(string File, JsonObject Values)>();
         foreach (var path in Overlays(slot).Prepend(Path.Combine(ChartFolder, "values.yaml")))
         {
             var text = await File.ReadAllTextAsync(path, cancellationToken);
-            var name = Path.GetRelativePath(Surroundings.Platform, path);
+            var name = Path.GetRelativePath(Surroundings.Platform, Path.GetFullPath(path)).Replace('\\', '/');
             layers.AddRange(RenderedChart.YamlDocuments(text).OfType<JsonObject>().Select(values => (name, values)));
         }
 

@@ -17,8 +17,18 @@ public sealed record SecretReference(string Secret, string? Key, bool IsOptional
 /// </summary>
 public sealed class RenderedChart
 {
-    private RenderedChart(IReadOnlyList<JsonObject> objects) => Objects = objects;
+    // What helm writes above each document.
+    private const string SourceMark = "# Source: ";
 
+    private readonly IReadOnlyList<(string Where, JsonNode? Content)> _documents;
+
+    private RenderedChart(IReadOnlyList<(string Where, JsonNode? Content)> documents)
+    {
+        _documents = documents;
+        Objects = [.. documents.SelectMany(d => ObjectsIn(d.Content)).Where(o => Given(o["kind"]) is not null)];
+    }
+
+    /// <summary>Every object, those of a <c>List</c> each on its own, as helm applies them.</summary>
     public IReadOnlyList<JsonObject> Objects { get; }
 
     public IEnumerable<JsonObject> Deployments => OfKind("Deployment");
@@ -127,11 +137,6 @@ public sealed class RenderedChart
             .GroupBy(d => d.Deployment).ToDictionary(g => g.Key, g => paths[g.First().Replicas]);
     }
 
-    /// <summary>The plain and secret variables of each Deployment's containers, by the Deployment's name.</summary>
-    public static IReadOnlyDictionary<string, IReadOnlySet<string>> VariablesOf(IEnumerable<JsonObject> deployments) => deployments.ToDictionary(
-        NameOf,
-        d => (IReadOnlySet<string>)Items(d["spec"]?["template"]?["spec"]?["containers"]).SelectMany(c => Items(c["env"])).Select(e => Text(e, "name")).OfType<string>().ToHashSet(StringComparer.Ordinal));
-
     /// <summary>The hosts of one Ingress.</summary>
     public static IEnumerable<string> HostsOf(JsonObject ingress) =>
         Items(ingress["spec"]?["rules"]).Select(r => Text(r, "host")).OfType<string>();
@@ -153,13 +158,64 @@ public sealed class RenderedChart
             .Where(e => e["valueFrom"] is null).Select(e => $"{e["name"]}={e["value"]}").Prepend($"{c["name"]}: {c["image"]}"));
     }
 
+    /// <summary>
+    /// What a cluster would refuse, or take for the same object, in sentences that name the template: documents that are no objects, objects without
+    /// <c>apiVersion</c>, kind or name, and two of one kind and name. Hooks may share a name with one another: each is deleted before the next.
+    /// </summary>
+    /// <param name="namespace">Where objects go that name no namespace.</param>
+    public IReadOnlyList<string> ProblemsIn(string @namespace)
+    {
+        var problems = new List<string>();
+        var seen = new Dictionary<(string, string, string, string), (string Where, bool IsHook)>();
+        foreach (var (where, content) in _documents)
+        {
+            if (content is not null and not JsonObject)
+            {
+                problems.Add($"{where} is {(content is JsonArray ? "a list" : "a text")}, no Kubernetes object");
+            }
+
+            foreach (var item in ObjectsIn(content))
+            {
+                var (version, kind, name) = (Given(item["apiVersion"]), Given(item["kind"]), NameOrNull(item));
+                var missing = new[] { (version, "apiVersion"), (kind, "kind"), (name, "metadata.name") }.Where(p => p.Item1 is null).Select(p => p.Item2).ToList();
+                if (missing.Count > 0)
+                {
+                    problems.Add($"{where} has no {string.Join(" and no ", missing)}{(kind is null && name is null ? string.Empty : $": {kind ?? "object"} {name}".TrimEnd())}");
+                }
+                else
+                {
+                    var key = (version!.Contains('/', StringComparison.Ordinal) ? version[..version.IndexOf('/', StringComparison.Ordinal)] : string.Empty, kind!, NamespaceOf(item) ?? @namespace, name!);
+                    var isHook = (item["metadata"]!["annotations"] as JsonObject)?["helm.sh/hook"] is not null;
+                    if (seen.TryGetValue(key, out var first) && !(isHook && first.IsHook))
+                    {
+                        problems.Add($"{kind} {key.Item3}/{name} is rendered twice, by {first.Where}{(first.Where == where ? string.Empty : $" and {where}")}");
+                    }
+
+                    seen[key] = (where, isHook);
+                }
+            }
+        }
+
+        return [.. problems.Distinct()];
+    }
+
+    /// <summary>The objects that would go into this namespace, as <c>KIND NAME</c>, because they name it themselves.</summary>
+    public IReadOnlyList<string> NamedInto(string @namespace) => [.. Objects.Where(o => NamespaceOf(o) == @namespace).Select(o => $"{o["kind"]} {NameOrNull(o)}")];
+
     /// <summary>Reads what <c>helm template</c> printed.</summary>
     /// <exception cref="RolloutException">It is no YAML.</exception>
     public static RenderedChart Parse(string yaml)
     {
         try
         {
-            return new RenderedChart([.. YamlDocuments(yaml).OfType<JsonObject>().Where(o => o.ContainsKey("kind"))]);
+            var sources = yaml.Split('\n').Select((line, index) => (Line: index + 1, Text: line))
+                .Where(l => l.Text.StartsWith(SourceMark, StringComparison.Ordinal)).ToList();
+            var stream = new YamlStream();
+            stream.Load(new StringReader(yaml));
+            return new RenderedChart([.. stream.Documents.Select((d, index) => (Where(d.RootNode, index), ToJson(d.RootNode)))]);
+
+            string Where(YamlNode root, int index) =>
+                sources.LastOrDefault(s => s.Line <= root.Start.Line).Text?[SourceMark.Length..].Trim() ?? $"document {index + 1}";
         }
         catch (YamlException exception)
         {
@@ -198,6 +254,16 @@ public sealed class RenderedChart
     private static JsonValue Number<T>(T number) => JsonValue.Create(System.Text.Json.JsonSerializer.SerializeToElement(number))!;
 
     private static IEnumerable<JsonObject> Items(JsonNode? node) => node is JsonArray array ? array.OfType<JsonObject>() : [];
+
+    private static IEnumerable<JsonObject> ObjectsIn(JsonNode? content) => content is not JsonObject item ? []
+        : Given(item["kind"])?.EndsWith("List", StringComparison.Ordinal) == true && item["items"] is JsonArray ? Items(item["items"]) : [item];
+
+    private static string? Given(JsonNode? node) => node is JsonValue value && value.TryGetValue<string>(out var text) && text.Length > 0 ? text : null;
+
+    // A number as a name is as good as none: the API server takes texts only.
+    private static string? NameOrNull(JsonObject item) => Given((item["metadata"] as JsonObject)?["name"]) ?? Given((item["metadata"] as JsonObject)?["generateName"]);
+
+    private static string? NamespaceOf(JsonObject item) => Given((item["metadata"] as JsonObject)?["namespace"]);
 
     private static string NameOf(JsonObject item) => item["metadata"]!["name"]!.GetValue<string>();
 

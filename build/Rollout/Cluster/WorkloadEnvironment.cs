@@ -39,47 +39,5 @@ public sealed record WorkloadEnvironment(string Workload, IReadOnlyDictionary<st
     public IReadOnlyList<string> Lacks(WorkloadEnvironment other) =>
         [.. other.Variables.Keys.Where(name => !Variables.ContainsKey(name)).Order(StringComparer.Ordinal)];
 
-    /// <summary>
-    /// The variables that a later layer takes from a list of an earlier one by giving a list of its own: name to the list's path, as
-    /// <c>TIMESCALE_DSN</c> to <c>backendServices.oms.env</c>.
-    /// </summary>
-    /// <param name="layers">The chart's own values and the overlays, in Helm's order.</param>
-    public static IReadOnlyDictionary<string, string> Replaced(IEnumerable<JsonObject> layers)
-    {
-        var lists = new Dictionary<string, List<string>>();
-        var replaced = new SortedDictionary<string, string>(StringComparer.Ordinal);
-        foreach (var layer in layers)
-        {
-            Look(layer, string.Empty);
-        }
-
-        return replaced;
-
-        void Look(JsonObject from, string path)
-        {
-            foreach (var (key, value) in from)
-            {
-                if (value is JsonObject child)
-                {
-                    Look(child, $"{path}{key}.");
-                }
-                else if (key is "env" or "envFrom" && value is JsonArray list)
-                {
-                    var names = NamesOf(list).ToList();
-                    foreach (var lost in lists.GetValueOrDefault(path + key, []).Except(names))
-                    {
-                        replaced[lost] = path + key;
-                    }
-
-                    lists[path + key] = names;
-                }
-            }
-        }
-    }
-
-    private static IEnumerable<string> NamesOf(JsonArray list) => Items(list).Select(item => item["name"] is JsonValue name
-        ? name.ToString()
-        : $"envFrom:{item.FirstOrDefault(p => p.Value is JsonObject).Key}/{item.FirstOrDefault(p => p.Value is JsonObject).Value?["name"]}");
-
     private static IEnumerable<JsonObject> Items(JsonNode? node) => node is JsonArray list ? list.OfType<JsonObject>() : [];
 }

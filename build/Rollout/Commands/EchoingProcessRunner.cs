@@ -32,7 +32,7 @@ public sealed class EchoingProcessRunner(
     private readonly Queue<string> _said = [];
     private readonly ProcessRunner _inner = new(fileSystem, environment, log, tools, configuration);
 
-    /// <summary>The last lines that the last command wrote to standard error.</summary>
+    /// <summary>The last lines of what the last command complained about: its standard error, and the errors that <c>helm lint</c> prints beside its findings.</summary>
     public string LastComplaint
     {
         get
@@ -60,26 +60,39 @@ public sealed class EchoingProcessRunner(
 
         // What a tool complains about is shown as before, and kept: its exit code alone explains nothing.
         settings.RedirectStandardError = true;
-        settings.RedirectedStandardErrorHandler = line =>
+        settings.RedirectedStandardErrorHandler = line => Heard(line, isComplaint: true);
+        if (arguments.StartsWith("lint ", StringComparison.Ordinal))
         {
-            if (!string.IsNullOrWhiteSpace(line))
-            {
-                console.Note(line);
-                lock (_said)
-                {
-                    _said.Enqueue(line);
-                    while (_said.Count > KeptLines)
-                    {
-                        _said.Dequeue();
-                    }
-                }
-            }
+            // What is wrong with the chart stands among the findings; standard error only counts the charts.
+            settings.RedirectStandardOutput = true;
+            settings.RedirectedStandardOutputHandler = line => Heard(line, line?.StartsWith("[ERROR]", StringComparison.Ordinal) == true);
+        }
 
-            return line;
-        };
         var span = RolloutTrace.Command(filePath.GetFilename().ToString(), arguments.Split(' ')[0]);
         var process = _inner.Start(filePath, settings);
         return process is null ? null : new Watched(process, time, span, cancellation.Token);
+    }
+
+    private string? Heard(string? line, bool isComplaint)
+    {
+        if (!string.IsNullOrWhiteSpace(line))
+        {
+            console.Note(line);
+            lock (_said)
+            {
+                if (isComplaint)
+                {
+                    _said.Enqueue(line);
+                }
+
+                while (_said.Count > KeptLines)
+                {
+                    _said.Dequeue();
+                }
+            }
+        }
+
+        return line;
     }
 
     /// <summary>A process while it runs: stopped on cancellation, forgotten when it has ended.</summary>

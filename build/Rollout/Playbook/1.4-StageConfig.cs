@@ -29,50 +29,49 @@ public sealed class StageConfig : PlaybookStep
     {
         await run.Deployment.LintAsync(run.ChartFolder, await run.ValuesAsync(run.Candidate, run.CandidateValues, "candidate", cancellationToken));
         await run.LiveStack.PreflightAsync(cancellationToken);
+        await OverlayChecks.RecordAsync(run, journal, cancellationToken);
         await DnsFlip.NoteTtlAsync(run, journal, cancellationToken);
-        journal.Result["commit"] = await run.Checkout.HeadAsync(cancellationToken);
     }
 
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
     {
-        var problems = new List<string>();
-        foreach (var overlay in run.Overlays(run.Candidate))
-        {
-            var path = Path.GetRelativePath(run.Surroundings.Platform, overlay);
-            if (!await run.Checkout.IsCommittedAsync(path, cancellationToken))
-            {
-                problems.Add($"{path} has changes that are not committed");
-            }
-        }
-
-        var chart = run.Settings["Chart.Path"]! + "/";
-        problems.AddRange((await run.Checkout.DirtyFilesAsync(cancellationToken)).Where(f => f.StartsWith(chart, StringComparison.Ordinal)).Select(f => $"{f} differs from the commit"));
-
         // With exchange keys and production hosts, as the candidate will run in the end: a pod starts without the keys, so nobody else would notice.
         var rendered = await run.RenderAsync(run.Candidate, run.CandidateValues with { HasExchangeKeys = true, ServesProduction = true }, "trading", cancellationToken);
-        problems.AddRange(Duplicates(rendered));
-        problems.AddRange(await MissingSecretsAsync(run, rendered, cancellationToken));
-        problems.AddRange(await LostVariablesAsync(run, rendered, cancellationToken));
-        problems.AddRange(await OwnersAsync(run, cancellationToken));
-        problems.AddRange(await MissingClassesAsync(run, cancellationToken));
-        problems.AddRange(await ShortSessionsAsync(run, cancellationToken));
-        problems.AddRange(run.Hosts.Where(h => rendered.TlsSecretOf(h) is null).Select(h => $"no Ingress names a TLS secret for {h}"));
+        var found = new Findings();
+        await OverlayChecks.LookAsync(run, found, cancellationToken);
+        OverlayChecks.LookAtRendered(run, rendered, found);
+        await OverlayChecks.LookAtListsAsync(run, rendered, found, cancellationToken);
+        found.Problems.AddRange(await MissingSecretsAsync(run, rendered, cancellationToken));
+        found.Problems.AddRange(await OwnersAsync(run, cancellationToken));
+        found.Problems.AddRange(await MissingClassesAsync(run, cancellationToken));
+        found.Problems.AddRange(await ShortSessionsAsync(run, cancellationToken));
+        found.Problems.AddRange(run.Hosts.Where(h => rendered.TlsSecretOf(h) is null).Select(h => $"no Ingress names a TLS secret for {h}"));
         if (await run.AddressAsync(run.Live, cancellationToken) == await run.AddressAsync(run.Candidate, cancellationToken))
         {
-            problems.Add("both slots have the same ingress address");
+            found.Problems.Add("both slots have the same ingress address");
         }
 
-        if (problems.Count > 0)
-        {
-            throw new RolloutException(
-                $"{problems.Count} things are missing for {run.Release}:\n  - {string.Join("\n  - ", problems)}",
-                "Mend them and run the same command again.");
-        }
+        Settle(run, found);
 
         // There is time to renew until 3.1, which refuses these.
         foreach (var outlook in await Certificates.OutlookAsync(run, rendered, cancellationToken))
         {
             run.Console.Warning(outlook);
+        }
+    }
+
+    private static void Settle(RolloutRun run, Findings found)
+    {
+        foreach (var warning in found.Warnings)
+        {
+            run.Console.Warning(warning);
+        }
+
+        if (found.Problems.Count > 0)
+        {
+            throw new RolloutException(
+                $"{found.Problems.Count} {(found.Problems.Count == 1 ? "thing is" : "things are")} not as {run.Release} needs {(found.Problems.Count == 1 ? "it" : "them")}:\n  - {string.Join("\n  - ", found.Problems)}",
+                $"Mend {(found.Problems.Count == 1 ? "it" : "them")} and run the same command again.");
         }
     }
 
@@ -120,27 +119,6 @@ public sealed class StageConfig : PlaybookStep
         }
 
         return [.. problems.Distinct()];
-    }
-
-    private static IEnumerable<string> Duplicates(RenderedChart rendered) => rendered.Objects
-        .GroupBy(o => $"{o["kind"]} {o["metadata"]?["namespace"]?.GetValue<string>() ?? string.Empty}/{o["metadata"]?["name"]?.GetValue<string>() ?? "without a name"}")
-        .Where(g => g.Count() > 1 || g.Key.EndsWith("/without a name", StringComparison.Ordinal))
-        .Select(g => g.Count() > 1 ? $"the chart renders {g.Count()} times {g.Key}" : $"the chart renders a {g.Key}");
-
-    // Only what live runs with is missed: an overlay may well replace a chart's example.
-    private static async Task<IEnumerable<string>> LostVariablesAsync(RolloutRun run, RenderedChart rendered, CancellationToken cancellationToken)
-    {
-        var lost = OverlayLists.Lost(await run.NamedLayersAsync(run.Candidate, cancellationToken)).ToLookup(l => l.Entry);
-        var candidate = RenderedChart.VariablesOf(rendered.Deployments);
-        var live = RenderedChart.VariablesOf(await run.Cluster.ListAsync($"/apis/apps/v1/namespaces/{run.Live.Namespace}/deployments", cancellationToken));
-        return
-        [
-            .. from deployment in live
-               where candidate.ContainsKey(deployment.Key)
-               from name in deployment.Value.Except(candidate[deployment.Key]).Order(StringComparer.Ordinal)
-               where lost[name].Any()
-               select $"{deployment.Key} has {name} in {run.Named(run.Live)} and not in the rendered chart: {lost[name].Last().File} sets {lost[name].Last().Path} anew, and Helm replaces lists whole",
-        ];
     }
 
     // Whatever a controller owns, it puts back in the middle of a rollout.

@@ -80,7 +80,7 @@ internal static class ServiceObservability
         var rendered = await run.RenderAsync(run.Candidate, run.CandidateValues with { Environment = new Dictionary<string, string>() }, "before-observability", cancellationToken);
         var before = rendered.Deployments.Select(WorkloadEnvironment.From).ToDictionary(w => w.Workload);
         var live = (await EnvironmentsAsync(run, run.Live, cancellationToken)).ToDictionary(w => w.Workload);
-        var replaced = WorkloadEnvironment.Replaced(await run.LayersAsync(run.Candidate, cancellationToken));
+        var replaced = ValueLists.Of(await run.NamedLayersAsync(run.Candidate, cancellationToken)).Lost.ToLookup(l => l.Entry, l => l.Path);
         foreach (var workload in workloads)
         {
             var problems = before.TryGetValue(workload.Workload, out var had)
@@ -88,7 +88,7 @@ internal static class ServiceObservability
                 : [];
             foreach (var name in live.TryGetValue(workload.Workload, out var there) ? workload.Lacks(there).Except(["PROMETHEUS_EXPORTER_PORT", "OTEL_EXPORTER_OTLP_ENDPOINT"]) : [])
             {
-                if (replaced.TryGetValue(name, out var path))
+                if (replaced[name].FirstOrDefault() is { } path)
                 {
                     problems.Add($"has lost {name}, which live has: an overlay lists {path} anew, and Helm replaces lists instead of merging them");
                 }

@@ -36,6 +36,60 @@ public sealed class RenderedChartTests
         Assert.That(string.Join(",", RenderedChart.Parse(Web).StrayedIn([stored])), Is.EqualTo(strayed));
     }
 
+    [TestCase("apiVersion: v1\nkind: Service", "web/templates/a.yaml has no metadata.name: Service")]
+    [TestCase("kind: Service\nmetadata: {name: web}", "web/templates/a.yaml has no apiVersion: Service web")]
+    [TestCase("apiVersion: v1\nmetadata: {name: web}", "web/templates/a.yaml has no kind: object web")]
+    [TestCase("apiVersion: v1\nkind: Service\nmetadata: {name: 7}", "web/templates/a.yaml has no metadata.name: Service")]
+    [TestCase("stray: 1", "web/templates/a.yaml has no apiVersion and no kind and no metadata.name")]
+    [TestCase("- 1\n- 2", "web/templates/a.yaml is a list, no Kubernetes object")]
+    [TestCase("some text", "web/templates/a.yaml is a text, no Kubernetes object")]
+    [TestCase("apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Secret}]", "web/templates/a.yaml has no metadata.name: Secret")]
+    [TestCase("# nothing but a comment", "")]
+    [TestCase("apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Secret, metadata: {name: s}}]", "")]
+    public void What_a_cluster_would_refuse_is_named_with_its_template(string document, string problem) =>
+        Assert.That(
+            string.Join(";", RenderedChart.Parse($"---\n# Source: web/templates/first.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: first}}\n---\n# Source: web/templates/a.yaml\n{document}\n").ProblemsIn("green")),
+            Is.EqualTo(problem));
+
+    [Test]
+    public void Two_objects_of_one_kind_and_name_are_named_with_both_templates()
+    {
+        var chart = RenderedChart.Parse("""
+            ---
+            # Source: web/templates/a.yaml
+            {apiVersion: v1, kind: ConfigMap, metadata: {name: c}}
+            ---
+            # Source: web/templates/b.yaml
+            {apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: green}}
+            ---
+            # Source: web/templates/b.yaml
+            {apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: other}}
+            ---
+            # Source: web/templates/b.yaml
+            {apiVersion: v1, kind: Secret, metadata: {name: c}}
+            """);
+        Assert.That(chart.ProblemsIn("green"), Is.EqualTo(new[] { "ConfigMap green/c is rendered twice, by web/templates/a.yaml and web/templates/b.yaml" }));
+        Assert.That(chart.NamedInto("other"), Is.EqualTo(new[] { "ConfigMap c" }));
+    }
+
+    [Test]
+    public void A_kind_moves_to_another_version_of_its_group_and_stays_the_same_object() =>
+        Assert.That(
+            RenderedChart.Parse("{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: p}}\n---\n{apiVersion: policy/v1beta1, kind: PodDisruptionBudget, metadata: {name: p}}").ProblemsIn("green"),
+            Is.EqualTo(new[] { "PodDisruptionBudget green/p is rendered twice, by document 1 and document 2" }));
+
+    [Test]
+    public void Hooks_may_share_a_name_with_one_another_and_not_with_what_stays()
+    {
+        const string hook = "{apiVersion: v1, kind: ServiceAccount, metadata: {name: h, annotations: {helm.sh/hook: pre-install}}}";
+        Assert.That(RenderedChart.Parse($"{hook}\n---\n{hook}").ProblemsIn("green"), Is.Empty);
+        Assert.That(RenderedChart.Parse($"{hook}\n---\n{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: h}}}}").ProblemsIn("green"), Has.Count.EqualTo(1));
+    }
+
+    [Test]
+    public void Objects_of_a_list_are_objects() => Assert.That(
+        RenderedChart.Parse("apiVersion: v1\nkind: List\nitems: [{apiVersion: apps/v1, kind: Deployment, metadata: {name: d}}]").Deployments.Count(), Is.EqualTo(1));
+
     private const string Manifests = """
         ---
         apiVersion: apps/v1

@@ -124,6 +124,18 @@ public sealed class SlotDeploymentTests
     }
 
     [Test]
+    public void What_lint_finds_wrong_is_in_the_error_and_all_its_findings_are_shown()
+    {
+        var deployment = _place.Deployment("kubectl", _place.Script(
+            "helm",
+            "echo '==> Linting chart'; echo '[WARNING] templates/b.yaml: odd name'; echo '[ERROR] templates/: function \"nope\" not defined'; echo 'Error: 1 chart(s) linted, 1 chart(s) failed' >&2; exit 1"));
+        Assert.That(
+            () => deployment.LintAsync("chart", []),
+            Throws.TypeOf<RolloutException>().With.Message.Contains("function \"nope\" not defined").And.Message.Contains("1 chart(s) failed").And.Message.Not.Contains("odd name"));
+        Assert.That(_place.Output, Does.Contain("odd name"));
+    }
+
+    [Test]
     public void An_upgrade_that_hangs_beyond_its_limit_is_stopped()
     {
         var deployment = _place.Deployment("kubectl", _place.Script("helm", "exec sleep 60"));

@@ -7,19 +7,6 @@ namespace Rollout.Tests.Cluster;
 public sealed class WorkloadEnvironmentTests
 {
     [Test]
-    public void An_overlay_that_lists_a_variable_anew_wipes_the_others()
-    {
-        var chart = Json("""{"backendServices":{"oms":{"env":[{"name":"TIMESCALE_DSN"},{"name":"REDIS_URL"}],"envFrom":[{"secretRef":{"name":"oms"}}]}},"global":{"env":[]}}""");
-        var overlay = Json("""{"backendServices":{"oms":{"env":[{"name":"REDIS_URL"},{"name":"PROMETHEUS_EXPORTER_PORT"}],"envFrom":[]}},"global":{"env":[{"name":"A"}]}}""");
-        Assert.That(WorkloadEnvironment.Replaced([chart, overlay]), Is.EqualTo(new Dictionary<string, string>
-        {
-            ["TIMESCALE_DSN"] = "backendServices.oms.env",
-            ["envFrom:secretRef/oms"] = "backendServices.oms.envFrom",
-        }));
-        Assert.That(WorkloadEnvironment.Replaced([chart]), Is.Empty);
-    }
-
-    [Test]
     public void Variables_of_all_containers_and_imports_count()
     {
         var had = WorkloadEnvironment.From(Json("""

@@ -157,7 +157,7 @@ public sealed class StageConfigTests() : StepTests(nameof(StageConfig))
             {
                 Assert.That(failed.Error, Does.Contain("secret aether-blue/audit-database has a key dsn that is an address with a placeholder for its password"));
                 Assert.That(failed.Error, Does.Contain("Argo CD application aether owns 1 objects in aether-blue, the first is deployment/oms-service"));
-                Assert.That(failed.Error, Does.Contain("account-service has ACCOUNT_DATABASE_URL in live (blue) and not in the rendered chart").And.Contain("sets backendServices.accountService.env anew"));
+                Assert.That(failed.Error, Does.Contain("account-service would lose ACCOUNT_DATABASE_URL, which live (blue) has").And.Contain("lists backendServices.accountService.env anew"));
                 Assert.That(failed.Error, Does.Not.Contain("change-me"));
             });
         }

@@ -1,0 +1,108 @@
+using Rollout.Playbook;
+using Rollout.Tests.Support;
+
+namespace Rollout.Tests.Scenarios;
+
+/// <summary>What 1.4 refuses, each in a world where the rest is as it must be; and that it tells all of it at once.</summary>
+[NonParallelizable, Order(87)]
+public sealed class ConfigScenarios
+{
+    private const string Chart = "deploy/helm/aether-platform";
+
+    private RehearsalWorld _world = null!;
+
+    [OneTimeSetUp]
+    public async Task Begin()
+    {
+        _world = await RehearsalWorld.StartAsync();
+        var walked = await _world.RunAsync($"--target={nameof(ExportHealthSnapshot)}");
+        Assert.That(walked.ExitCode, Is.Zero, () => walked.Everything);
+    }
+
+    [OneTimeTearDown]
+    public Task End() => _world.StopAsync();
+
+    [Test]
+    public async Task What_is_in_no_commit_and_what_no_cluster_takes_is_named_at_once()
+    {
+        var overlay = Path.Combine(_world.Platform, "deploy", "environments", "values-green.yaml");
+        var before = await File.ReadAllTextAsync(overlay);
+        var added = Path.Combine(_world.Platform, Chart, "templates", "added.yaml");
+        var fetched = Path.Combine(_world.Platform, Chart, "Chart.lock");
+        await File.WriteAllTextAsync(overlay, before + "# tried out\n");
+        await File.WriteAllTextAsync(fetched, "dependencies: []\n");
+        await File.WriteAllTextAsync(added, """
+            {apiVersion: v1, kind: ConfigMap, metadata: {name: added}}
+            ---
+            {apiVersion: v1, kind: ConfigMap, metadata: {name: added}}
+            ---
+            {apiVersion: v1, kind: ConfigMap, metadata: {name: of-live, namespace: aether-blue}}
+            """);
+        try
+        {
+            var refused = await RehearsalWorld.CallOnceAsync(_world.Folder, ["--target=Prepare", "--release=v2026.11.2"]);
+            Assert.That(refused.ExitCode, Is.EqualTo((int)ExitCode.Failed), refused.Everything);
+            foreach (var says in new[]
+            {
+                "4 things are not as v2026.11.2 needs them",
+                "deploy/environments/values-green.yaml has changes that are not committed",
+                $"{Chart}/templates/added.yaml has changes that are not committed",
+                "ConfigMap aether-green/added is rendered twice, by aether-platform/templates/added.yaml",
+                "the chart renders ConfigMap of-live into aether-blue, which is live (blue)'s",
+            })
+            {
+                Assert.That(refused.Error, Does.Contain(says), refused.Everything);
+            }
+
+            Assert.That(refused.Output, Does.Contain($"{Chart}/Chart.lock is in no commit"), refused.Everything);
+        }
+        finally
+        {
+            await File.WriteAllTextAsync(overlay, before);
+            File.Delete(added);
+            File.Delete(fetched);
+        }
+    }
+
+    [Test]
+    public async Task A_list_that_takes_from_the_candidate_what_live_has_is_named_with_its_file()
+    {
+        var overlay = Path.Combine(_world.Platform, "deploy", "environments", "values-green.yaml");
+        var before = await File.ReadAllTextAsync(overlay);
+        await File.WriteAllTextAsync(overlay, before + """
+            backendServices:
+              oms:
+                env:
+                  - { name: PROMETHEUS_EXPORTER_PORT, value: "9464" }
+            """);
+        try
+        {
+            var refused = await RehearsalWorld.CallOnceAsync(_world.Folder, ["--target=Prepare", "--release=v2026.11.3"]);
+            Assert.That(refused.ExitCode, Is.EqualTo((int)ExitCode.Failed), refused.Everything);
+            Assert.That(refused.Error, Does.Contain("oms-service would lose TIMESCALE_DSN, which live (blue) has: deploy/environments/values-green.yaml lists backendServices.oms.env anew"), refused.Everything);
+            Assert.That(refused.Error, Does.Not.Contain("risk-service would lose").And.Not.Contain("envFrom"), "what live lacks too is on record and no more");
+            var recorded = Path.Combine(_world.Folder, "artifacts", "embedded", "v2026.11.3", "evidence", nameof(StageConfig), "replaced-lists.txt");
+            Assert.That(await File.ReadAllTextAsync(recorded), Does.Contain(
+                "backendServices.auth.envFrom: deploy/environments/values-rehearsal.yaml lists it anew without envFrom:secretRef/auth-service-config, which deploy/helm/aether-platform/values.yaml gives"));
+        }
+        finally
+        {
+            await File.WriteAllTextAsync(overlay, before);
+        }
+    }
+
+    [Test]
+    public async Task The_commit_and_each_overlay_are_on_record()
+    {
+        var done = await StageAsync();
+        Assert.That(done.ExitCode, Is.Zero, () => done.Everything);
+        var data = _world.Journal().Last(e => e["step"]!.GetValue<string>() == nameof(StageConfig) && e["event"]!.GetValue<string>() == "done")["data"]!;
+        var tagged = _world.Journal().Last(e => e["step"]!.GetValue<string>() == nameof(TagRelease) && e["event"]!.GetValue<string>() == "done")["data"]!;
+        Assert.That(data["commit"]!.GetValue<string>(), Is.EqualTo(tagged["commit"]!.GetValue<string>()));
+        var overlays = data["overlays"]!.AsObject();
+        Assert.That(overlays.Select(o => o.Key), Is.EqualTo(new[] { "deploy/environments/values-rehearsal.yaml", "deploy/environments/values-green.yaml" }));
+        Assert.That(overlays.Select(o => o.Value!.GetValue<string>()), Is.All.Match("^[0-9a-f]{64}$"));
+    }
+
+    private Task<CallResult> StageAsync(params string[] arguments) => _world.RunAsync([$"--target={nameof(StageConfig)}", "--exclusive", .. arguments]);
+}
