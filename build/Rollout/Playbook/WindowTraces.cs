@@ -38,7 +38,9 @@ internal static class WindowTraces
             }
 
             var secrets = await run.Cluster.ListAsync($"/api/v1/namespaces/{run.Candidate.Namespace}/secrets", either.Token);
-            await journal.KeepAsync("traces.json", new SecretMask(SecretMask.ValuesOf(secrets)).Apply(harvest.ToJson().ToJsonString()));
+            var deployments = await run.Cluster.ListAsync($"/apis/apps/v1/namespaces/{run.Candidate.Namespace}/deployments", either.Token);
+            var mask = new SecretMask(SecretMask.ValuesOf(secrets).Concat(deployments.SelectMany(SecretMask.ValuesOfEnvironment)));
+            await journal.KeepAsync("traces.json", mask.Apply(harvest.ToJson().ToJsonString()));
             journal.Result["traces"] = harvest.Message;
             run.Console.Note($"traces since the flip: {harvest.Message}");
             await ProbeAsync(run, journal, store, cancellationToken);

@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace Rollout.Tools;
 
-/// <summary>What <c>Torture</c> is asked for.</summary>
+/// <summary>What <c>Torture</c> is asked for; <c>Drills</c> takes seed and rounds.</summary>
 public sealed record TortureRequest
 {
     /// <summary>The options' names.</summary>
@@ -33,7 +33,7 @@ public sealed record TortureRequest
         return (request.Seed is null ? request.Rounds is not null : options.ContainsKey("every") || request.Points.Count > 0)
             ? throw new RolloutException(
                 "--rounds goes with --seed, and --every and --point go without: the one kills at random moments, the other at the points of a matrix. Nothing was touched.",
-                "./build.sh --target=Torture --every=10, or --target=Torture --seed=1 --rounds=5",
+                "./build.sh --target=Torture --every=10, --target=Torture --seed=1 --rounds=5, or --target=Drills --seed=1 --rounds=5",
                 ExitCode.BadSettings)
             : request;
     }

@@ -83,13 +83,16 @@ public sealed class TortureWorld : IAsyncDisposable
     }
 
     /// <summary>Starts this program as a process of its own, its output in a file of the folder.</summary>
-    public TorturedRun Start(string target, string release)
+    public TorturedRun Start(string target, string release) => Start(target, release, Hurry);
+
+    /// <summary>The same with options of the caller's.</summary>
+    public TorturedRun Start(string target, string release, IReadOnlyList<string> options)
     {
         var log = Path.Combine(Folder, string.Create(CultureInfo.InvariantCulture, $"{release}-{++_logs:000}-{target}.log"));
         string[] arguments =
         [
             $"--target={target}", "--environment=embedded", $"--release={release}", $"--directory={Path.Combine(Folder, "world")}",
-            $"--artifacts={Path.Combine(Folder, "artifacts")}", .. Hurry,
+            $"--artifacts={Path.Combine(Folder, "artifacts")}", .. options,
         ];
 
         // A file and no pipe: what a killed run has started goes on writing, and nobody may wait for that.
