@@ -1,6 +1,4 @@
-using System.Text.Json.Nodes;
 using Cake.Frosting;
-using Rollout.Cluster;
 
 namespace Rollout.Playbook;
 
@@ -32,7 +30,7 @@ public sealed class StageConfig : PlaybookStep
         await OverlayChecks.LookAsync(run, found, cancellationToken);
         OverlayChecks.LookAtRendered(run, rendered, found);
         await OverlayChecks.LookAtListsAsync(run, rendered, found, cancellationToken);
-        found.Problems.AddRange(await MissingSecretsAsync(run, rendered, cancellationToken));
+        await SecretChecks.LookAsync(run, rendered, found, cancellationToken);
         found.Problems.AddRange(run.Hosts.Where(h => rendered.TlsSecretOf(h) is null).Select(h => $"no Ingress names a TLS secret for {h}"));
         if (await run.AddressAsync(run.Live, cancellationToken) == await run.AddressAsync(run.Candidate, cancellationToken))
         {
@@ -61,43 +59,5 @@ public sealed class StageConfig : PlaybookStep
                 $"{found.Problems.Count} {(found.Problems.Count == 1 ? "thing is" : "things are")} not as {run.Release} needs {(found.Problems.Count == 1 ? "it" : "them")}:\n  - {string.Join("\n  - ", found.Problems)}",
                 $"Mend {(found.Problems.Count == 1 ? "it" : "them")} and run the same command again.");
         }
-    }
-
-    private static async Task<IReadOnlyList<string>> MissingSecretsAsync(RolloutRun run, RenderedChart rendered, CancellationToken cancellationToken)
-    {
-        var own = (await Certificates.SecretsAsync(run, run.Candidate.Namespace, rendered, cancellationToken)).Where(s => s.Value is not null).Select(s => s.Key).ToHashSet();
-        var secrets = (await run.Cluster.ListAsync($"/api/v1/namespaces/{run.Live.Namespace}/secrets", cancellationToken))
-            .ToDictionary(s => s["metadata"]!["name"]!.GetValue<string>(), s => s["data"] as JsonObject ?? []);
-        var problems = new List<string>();
-        foreach (var reference in rendered.Secrets)
-        {
-            if (!secrets.TryGetValue(reference.Secret, out var data))
-            {
-                // A TLS secret may have been issued where the candidate will stand.
-                if (!own.Contains(reference.Secret))
-                {
-                    problems.Add($"secret {run.Live.Namespace}/{reference.Secret} does not exist");
-                }
-            }
-            else if (reference.Key is not null && !data.ContainsKey(reference.Key))
-            {
-                problems.Add($"secret {run.Live.Namespace}/{reference.Secret} has no key {reference.Key}");
-            }
-        }
-
-        foreach (var account in run.Settings.List("Platform.Accounts"))
-        {
-            var name = ExchangeKeys.SecretOf(account);
-            if (secrets.TryGetValue(name, out var data) && !ExchangeKeys.HasShape(data))
-            {
-                problems.Add($"secret {run.Live.Namespace}/{name} has no credentials.json with api_key and api_secret");
-            }
-            else if (data is null)
-            {
-                problems.Add($"secret {run.Live.Namespace}/{name} does not exist");
-            }
-        }
-
-        return [.. problems.Distinct()];
     }
 }

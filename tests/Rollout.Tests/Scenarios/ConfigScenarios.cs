@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Rollout.Playbook;
 using Rollout.Tests.Support;
 
@@ -88,6 +89,58 @@ public sealed class ConfigScenarios
         finally
         {
             await File.WriteAllTextAsync(overlay, before);
+        }
+    }
+
+    [Test]
+    public async Task Secrets_that_are_missing_empty_or_placeholders_or_not_of_their_type_are_named_at_once_and_no_value_is()
+    {
+        var before = JsonNode.Parse(await _world.KubectlAsync("get", "secrets", "-n", "aether-blue", "-o", "json"))!["items"]!.AsArray()
+            .ToDictionary(s => s!["metadata"]!["name"]!.GetValue<string>(), s => s!.ToJsonString());
+        string CertificateOf(string secret) => JsonNode.Parse(before[secret])!["data"]!["tls.crt"]!.GetValue<string>();
+        var changes = new (string Secret, string Patch)[]
+        {
+            ("kraken-keys-company", """{"stringData":{"credentials.json":"{\"apiKey\":\"HUNTER-KEY\",\"apiSecret\":\"HUNTER-SECRET\"}"}}"""),
+            ("kraken-keys-director-1", """{"stringData":{"credentials.json":"{\"api_key\":\"HUNTER-KEY\",\"api_secret\":\"CHANGE_ME\"}"}}"""),
+            ("audit-database", """{"stringData":{"dsn":"postgresql://hunter:change-me@db.internal/aether"}}"""),
+            ("override-database", """{"stringData":{"dsn":""}}"""),
+            ("admin-database", """{"data":{"dsn":null}}"""),
+            ("oms-service-tls", $$$"""{"data":{"tls.crt":"{{{CertificateOf("risk-service-tls")}}}"}}"""),
+        };
+        await _world.KubectlAsync("delete", "secret", "release-manifest-database", "-n", "aether-blue");
+        foreach (var (secret, patch) in changes)
+        {
+            await _world.KubectlAsync("patch", "secret", secret, "-n", "aether-blue", "--type=merge", "-p", patch);
+        }
+
+        try
+        {
+            var refused = await StageAsync();
+            Assert.That(refused.ExitCode, Is.EqualTo((int)ExitCode.Failed), refused.Everything);
+            foreach (var says in new[]
+            {
+                "7 things are not as v2026.11.1 needs them",
+                "secret aether-blue/kraken-keys-company has a credentials.json with apiKey or apiSecret, where the platform reads api_key and api_secret",
+                "secret aether-blue/kraken-keys-director-1 has a placeholder in its key credentials.json",
+                "secret aether-blue/audit-database has a placeholder in its key dsn",
+                "secret aether-blue/override-database has nothing in its key dsn",
+                "secret aether-blue/admin-database has no key dsn",
+                "secret aether-blue/oms-service-tls holds no certificate with its key",
+                "secret aether-blue/release-manifest-database does not exist",
+            })
+            {
+                Assert.That(refused.Error, Does.Contain(says), refused.Everything);
+            }
+
+            Assert.That(refused.Everything, Does.Not.Contain("HUNTER").And.Not.Contain("hunter").And.Not.Contain("change-me").And.Not.Contain("CHANGE_ME"));
+        }
+        finally
+        {
+            await _world.KubectlAsync(["delete", "secret", "-n", "aether-blue", .. changes.Select(c => c.Secret)]);
+            foreach (var secret in changes.Select(c => c.Secret).Append("release-manifest-database"))
+            {
+                await Playbook.Secrets.RestoreAsync(_world, before[secret]);
+            }
         }
     }
 
