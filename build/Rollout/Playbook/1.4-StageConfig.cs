@@ -11,8 +11,11 @@ namespace Rollout.Playbook;
 [IsDependentOn(typeof(ExportHealthSnapshot))]
 public sealed class StageConfig : PlaybookStep
 {
-    protected override Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken) =>
-        Task.FromResult(new StepPlan("nothing; overlays, chart, secrets, addresses and sessions are looked at"));
+    protected override async Task<StepPlan> CheckAsync(RolloutRun run, CancellationToken cancellationToken)
+    {
+        await OwnerChecks.RefuseAsync(run, cancellationToken);
+        return new StepPlan("nothing; overlays, chart, secrets, addresses and sessions are looked at");
+    }
 
     protected override async Task ActAsync(RolloutRun run, StepJournal journal, CancellationToken cancellationToken)
     {
@@ -24,6 +27,8 @@ public sealed class StageConfig : PlaybookStep
 
     protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
     {
+        await OwnerChecks.RefuseAsync(run, cancellationToken);
+
         // With exchange keys and production hosts, as the candidate will run in the end: a pod starts without the keys, so nobody else would notice.
         var rendered = await run.RenderAsync(run.Candidate, run.CandidateValues with { HasExchangeKeys = true, ServesProduction = true }, "trading", cancellationToken);
         var found = new Findings();

@@ -23,7 +23,7 @@ public sealed class ConfigScenarios
     [OneTimeTearDown]
     public Task End() => _world.StopAsync();
 
-    [Test]
+    [Test, Order(1)]
     public async Task What_is_in_no_commit_and_what_no_cluster_takes_is_named_at_once()
     {
         var overlay = Path.Combine(_world.Platform, "deploy", "environments", "values-green.yaml");
@@ -65,7 +65,7 @@ public sealed class ConfigScenarios
         }
     }
 
-    [Test]
+    [Test, Order(1)]
     public async Task A_list_that_takes_from_the_candidate_what_live_has_is_named_with_its_file()
     {
         var overlay = Path.Combine(_world.Platform, "deploy", "environments", "values-green.yaml");
@@ -92,7 +92,7 @@ public sealed class ConfigScenarios
         }
     }
 
-    [Test]
+    [Test, Order(1)]
     public async Task Secrets_that_are_missing_empty_or_placeholders_or_not_of_their_type_are_named_at_once_and_no_value_is()
     {
         var before = JsonNode.Parse(await _world.KubectlAsync("get", "secrets", "-n", "aether-blue", "-o", "json"))!["items"]!.AsArray()
@@ -144,7 +144,27 @@ public sealed class ConfigScenarios
         }
     }
 
-    [Test]
+    [Test, Order(1)]
+    public async Task Objects_that_Argo_CD_or_Flux_would_put_back_refuse_the_rollout_and_name_their_owner()
+    {
+        await _world.KubectlAsync("annotate", "deployment", "oms-service", "-n", "aether-blue", "argocd.argoproj.io/tracking-id=aether-prod:apps/Deployment:aether-blue/oms-service");
+        await _world.KubectlAsync("label", "namespace", "aether-blue", "kustomize.toolkit.fluxcd.io/name=namespaces", "kustomize.toolkit.fluxcd.io/namespace=flux-system");
+        try
+        {
+            var refused = await StageAsync();
+            Assert.That(refused.ExitCode, Is.EqualTo((int)ExitCode.Refused), refused.Everything);
+            Assert.That(refused.Error, Does.Contain("Argo CD application aether-prod keeps Deployment aether-blue/oms-service")
+                .And.Contain("Flux Kustomization flux-system/namespaces keeps namespace aether-blue").And.Contain("argocd app delete").And.Contain("Nothing was changed"), refused.Everything);
+        }
+        finally
+        {
+            await _world.KubectlAsync("annotate", "deployment", "oms-service", "-n", "aether-blue", "argocd.argoproj.io/tracking-id-");
+            await _world.KubectlAsync("label", "namespace", "aether-blue", "kustomize.toolkit.fluxcd.io/name-", "kustomize.toolkit.fluxcd.io/namespace-");
+        }
+    }
+
+    // Last: a step that is done does not look again.
+    [Test, Order(2)]
     public async Task The_commit_and_each_overlay_are_on_record()
     {
         var done = await StageAsync();
