@@ -10,21 +10,36 @@ namespace Rollout.Cluster;
 public static class ExchangeKeys
 {
     private const string File = "credentials.json";
+    private static readonly string[] Names = ["api_key", "api_secret"];
 
     /// <summary>The Secret that holds an account's keys.</summary>
     public static string SecretOf(string account) => $"kraken-keys-{account}";
 
-    /// <summary>Whether a Secret's data is a key file as the platform reads it.</summary>
-    public static bool HasShape(JsonObject data)
+    /// <summary>
+    /// What keeps the platform from reading a Secret's data as a key file, in words that follow on the Secret's name and quote nothing; null where nothing does.
+    /// </summary>
+    public static string? ProblemOf(JsonObject data)
     {
+        if (data[File] is not JsonValue encoded || !encoded.TryGetValue<string>(out var text))
+        {
+            return $"has no {File}";
+        }
+
         try
         {
-            var text = Convert.FromBase64String(data[File]?.GetValue<string>() ?? string.Empty);
-            return JsonNode.Parse(text) is JsonObject keys && keys["api_key"]?.GetValue<string>().Length > 0 && keys["api_secret"]?.GetValue<string>().Length > 0;
+            if (JsonNode.Parse(Convert.FromBase64String(text)) is not JsonObject keys)
+            {
+                return $"has a {File} that is no JSON object";
+            }
+
+            var missing = Names.Where(name => keys[name] is not JsonValue key || !key.TryGetValue<string>(out var value) || string.IsNullOrWhiteSpace(value)).ToList();
+            return missing.Count == 0 ? null
+                : keys.ContainsKey("apiKey") || keys.ContainsKey("apiSecret") ? $"has a {File} with apiKey or apiSecret, where the platform reads {string.Join(" and ", Names)}"
+                : $"has a {File} without {string.Join(" and ", missing)}";
         }
-        catch (Exception exception) when (exception is FormatException or JsonException or InvalidOperationException)
+        catch (Exception exception) when (exception is FormatException or JsonException)
         {
-            return false;
+            return $"has a {File} that is no JSON object";
         }
     }
 

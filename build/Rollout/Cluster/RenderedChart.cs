@@ -7,7 +7,7 @@ namespace Rollout.Cluster;
 
 /// <summary>A key of a secret that a rendered workload refers to.</summary>
 /// <param name="Secret">The Secret's name.</param>
-/// <param name="Key">The key; null where the whole Secret is mounted or read.</param>
+/// <param name="Key">The key; null where the whole Secret is mounted or read. Of a TLS secret it is the certificate's.</param>
 /// <param name="IsOptional">Whether a pod starts without it.</param>
 public sealed record SecretReference(string Secret, string? Key, bool IsOptional);
 
@@ -19,6 +19,8 @@ public sealed class RenderedChart
 {
     // What helm writes above each document.
     private const string SourceMark = "# Source: ";
+
+    private static readonly string[] SecretAnnotations = ["nginx.ingress.kubernetes.io/auth-secret", "nginx.ingress.kubernetes.io/auth-tls-secret", "nginx.ingress.kubernetes.io/proxy-ssl-secret"];
 
     private readonly IReadOnlyList<(string Where, JsonNode? Content)> _documents;
 
@@ -78,23 +80,21 @@ public sealed class RenderedChart
                     }
                 }
 
-                foreach (var pull in Items(spec["imagePullSecrets"]))
+                foreach (var volume in Items(spec["volumes"]))
                 {
-                    found.Add(new SecretReference(Text(pull, "name")!, ".dockerconfigjson", false));
-                }
-
-                foreach (var projected in Items(spec["volumes"]).SelectMany(v => Items(v["projected"]?["sources"])).Select(s => s["secret"]).OfType<JsonObject>())
-                {
-                    foreach (var key in Items(projected["items"]).Select(i => Text(i, "key")).DefaultIfEmpty(null))
+                    if (volume["secret"] is JsonObject secret)
                     {
-                        found.Add(new SecretReference(Text(projected, "name")!, key, IsOptional(projected)));
+                        found.UnionWith(Mounted(secret, "secretName"));
                     }
-                }
 
-                foreach (var secret in Items(spec["volumes"]).Select(v => v["secret"]).OfType<JsonObject>())
-                {
-                    found.Add(new SecretReference(Text(secret, "secretName")!, null, IsOptional(secret)));
+                    found.UnionWith(Items(volume["projected"]?["sources"]).Select(s => s["secret"]).OfType<JsonObject>().SelectMany(s => Mounted(s, "name")));
                 }
+            }
+
+            // A pod starts without its pull secret and cannot get its image.
+            foreach (var pull in PodSpecs().Concat(OfKind("ServiceAccount")).SelectMany(o => Items(o["imagePullSecrets"])))
+            {
+                found.Add(new SecretReference(Text(pull, "name")!, ".dockerconfigjson", false));
             }
 
             foreach (var tls in Ingresses.SelectMany(i => Items(i["spec"]?["tls"])))
@@ -102,6 +102,15 @@ public sealed class RenderedChart
                 if (Text(tls, "secretName") is { } name)
                 {
                     found.Add(new SecretReference(name, "tls.crt", false));
+                }
+            }
+
+            foreach (var annotations in Ingresses.Select(i => i["metadata"]?["annotations"]).OfType<JsonObject>())
+            {
+                // NAMESPACE/NAME is another namespace's business.
+                foreach (var name in SecretAnnotations.Select(a => Given(annotations[a])).OfType<string>().Where(n => !n.Contains('/', StringComparison.Ordinal)))
+                {
+                    found.Add(new SecretReference(name, null, false));
                 }
             }
 
@@ -253,6 +262,9 @@ public sealed class RenderedChart
     // As a parsed number, which reads as any numeric type; a number made from a long reads as a long only.
     private static JsonValue Number<T>(T number) => JsonValue.Create(System.Text.Json.JsonSerializer.SerializeToElement(number))!;
 
+    private static IEnumerable<SecretReference> Mounted(JsonObject secret, string name) => Items(secret["items"]).Select(i => Text(i, "key")).DefaultIfEmpty(null)
+        .Select(key => new SecretReference(Text(secret, name)!, key, IsOptional(secret)));
+
     private static IEnumerable<JsonObject> Items(JsonNode? node) => node is JsonArray array ? array.OfType<JsonObject>() : [];
 
     private static IEnumerable<JsonObject> ObjectsIn(JsonNode? content) => content is not JsonObject item ? []
@@ -282,5 +294,6 @@ public sealed class RenderedChart
     private IEnumerable<JsonObject> OfKind(string kind) => Objects.Where(o => o["kind"]?.GetValue<string>() == kind);
 
     private IEnumerable<JsonObject> PodSpecs() => Objects
-        .Select(o => o["spec"]?["template"]?["spec"] ?? o["spec"]?["jobTemplate"]?["spec"]?["template"]?["spec"]).OfType<JsonObject>();
+        .Select(o => o["spec"]?["template"]?["spec"] ?? o["spec"]?["jobTemplate"]?["spec"]?["template"]?["spec"]
+            ?? (o["kind"]!.GetValue<string>() == "Pod" ? o["spec"] : null)).OfType<JsonObject>();
 }

@@ -131,6 +131,36 @@ public sealed class RenderedChartTests
     public void Hosts_come_from_the_ingresses() => Assert.That(_chart.Hosts, Is.EqualTo(new[] { "oms.example.com" }));
 
     [Test]
+    public void Pull_secrets_single_files_and_what_an_ingress_names_are_references_too() => Assert.That(
+        RenderedChart.Parse("""
+            {apiVersion: v1, kind: ServiceAccount, metadata: {name: a}, imagePullSecrets: [{name: registry}]}
+            ---
+            apiVersion: v1
+            kind: Pod
+            metadata: {name: p}
+            spec:
+              imagePullSecrets: [{name: mirror}]
+              containers: []
+              volumes:
+                - {name: one, secret: {secretName: files, items: [{key: a, path: a}, {key: b, path: b}]}}
+                - {name: two, projected: {sources: [{secret: {name: part, optional: true, items: [{key: c, path: c}]}}, {configMap: {name: x}}]}}
+            ---
+            apiVersion: networking.k8s.io/v1
+            kind: Ingress
+            metadata: {name: i, annotations: {nginx.ingress.kubernetes.io/auth-secret: basic, nginx.ingress.kubernetes.io/auth-tls-secret: elsewhere/ca}}
+            spec: {rules: []}
+            """).Secrets,
+        Is.EquivalentTo(new[]
+        {
+            new SecretReference("registry", ".dockerconfigjson", false),
+            new SecretReference("mirror", ".dockerconfigjson", false),
+            new SecretReference("files", "a", false),
+            new SecretReference("files", "b", false),
+            new SecretReference("part", "c", true),
+            new SecretReference("basic", null, false),
+        }));
+
+    [Test]
     public void Every_way_to_refer_to_a_secret_is_found() => Assert.That(_chart.Secrets, Is.EquivalentTo(new[]
     {
         new SecretReference("db", "dsn", false),

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Rollout.Playbook;
 using Rollout.Tests.Support;
 
@@ -22,7 +23,7 @@ public sealed class ConfigScenarios
     [OneTimeTearDown]
     public Task End() => _world.StopAsync();
 
-    [Test]
+    [Test, Order(1)]
     public async Task What_is_in_no_commit_and_what_no_cluster_takes_is_named_at_once()
     {
         var overlay = Path.Combine(_world.Platform, "deploy", "environments", "values-green.yaml");
@@ -64,7 +65,7 @@ public sealed class ConfigScenarios
         }
     }
 
-    [Test]
+    [Test, Order(1)]
     public async Task A_list_that_takes_from_the_candidate_what_live_has_is_named_with_its_file()
     {
         var overlay = Path.Combine(_world.Platform, "deploy", "environments", "values-green.yaml");
@@ -91,7 +92,79 @@ public sealed class ConfigScenarios
         }
     }
 
-    [Test]
+    [Test, Order(1)]
+    public async Task Secrets_that_are_missing_empty_or_placeholders_or_not_of_their_type_are_named_at_once_and_no_value_is()
+    {
+        var before = JsonNode.Parse(await _world.KubectlAsync("get", "secrets", "-n", "aether-blue", "-o", "json"))!["items"]!.AsArray()
+            .ToDictionary(s => s!["metadata"]!["name"]!.GetValue<string>(), s => s!.ToJsonString());
+        string CertificateOf(string secret) => JsonNode.Parse(before[secret])!["data"]!["tls.crt"]!.GetValue<string>();
+        var changes = new (string Secret, string Patch)[]
+        {
+            ("kraken-keys-company", """{"stringData":{"credentials.json":"{\"apiKey\":\"HUNTER-KEY\",\"apiSecret\":\"HUNTER-SECRET\"}"}}"""),
+            ("kraken-keys-director-1", """{"stringData":{"credentials.json":"{\"api_key\":\"HUNTER-KEY\",\"api_secret\":\"CHANGE_ME\"}"}}"""),
+            ("audit-database", """{"stringData":{"dsn":"postgresql://hunter:change-me@db.internal/aether"}}"""),
+            ("override-database", """{"stringData":{"dsn":""}}"""),
+            ("admin-database", """{"data":{"dsn":null}}"""),
+            ("oms-service-tls", $$$"""{"data":{"tls.crt":"{{{CertificateOf("risk-service-tls")}}}"}}"""),
+        };
+        await _world.KubectlAsync("delete", "secret", "release-manifest-database", "-n", "aether-blue");
+        foreach (var (secret, patch) in changes)
+        {
+            await _world.KubectlAsync("patch", "secret", secret, "-n", "aether-blue", "--type=merge", "-p", patch);
+        }
+
+        try
+        {
+            var refused = await StageAsync();
+            Assert.That(refused.ExitCode, Is.EqualTo((int)ExitCode.Failed), refused.Everything);
+            foreach (var says in new[]
+            {
+                "7 things are not as v2026.11.1 needs them",
+                "secret aether-blue/kraken-keys-company has a credentials.json with apiKey or apiSecret, where the platform reads api_key and api_secret",
+                "secret aether-blue/kraken-keys-director-1 has a placeholder in its key credentials.json",
+                "secret aether-blue/audit-database has a placeholder in its key dsn",
+                "secret aether-blue/override-database has nothing in its key dsn",
+                "secret aether-blue/admin-database has no key dsn",
+                "secret aether-blue/oms-service-tls holds no certificate with its key",
+                "secret aether-blue/release-manifest-database does not exist",
+            })
+            {
+                Assert.That(refused.Error, Does.Contain(says), refused.Everything);
+            }
+
+            Assert.That(refused.Everything, Does.Not.Contain("HUNTER").And.Not.Contain("hunter").And.Not.Contain("change-me").And.Not.Contain("CHANGE_ME"));
+        }
+        finally
+        {
+            await _world.KubectlAsync(["delete", "secret", "-n", "aether-blue", .. changes.Select(c => c.Secret)]);
+            foreach (var secret in changes.Select(c => c.Secret).Append("release-manifest-database"))
+            {
+                await Playbook.Secrets.RestoreAsync(_world, before[secret]);
+            }
+        }
+    }
+
+    [Test, Order(1)]
+    public async Task Objects_that_Argo_CD_or_Flux_would_put_back_refuse_the_rollout_and_name_their_owner()
+    {
+        await _world.KubectlAsync("annotate", "deployment", "oms-service", "-n", "aether-blue", "argocd.argoproj.io/tracking-id=aether-prod:apps/Deployment:aether-blue/oms-service");
+        await _world.KubectlAsync("label", "namespace", "aether-blue", "kustomize.toolkit.fluxcd.io/name=namespaces", "kustomize.toolkit.fluxcd.io/namespace=flux-system");
+        try
+        {
+            var refused = await StageAsync();
+            Assert.That(refused.ExitCode, Is.EqualTo((int)ExitCode.Refused), refused.Everything);
+            Assert.That(refused.Error, Does.Contain("Argo CD application aether-prod keeps Deployment aether-blue/oms-service")
+                .And.Contain("Flux Kustomization flux-system/namespaces keeps namespace aether-blue").And.Contain("argocd app delete").And.Contain("Nothing was changed"), refused.Everything);
+        }
+        finally
+        {
+            await _world.KubectlAsync("annotate", "deployment", "oms-service", "-n", "aether-blue", "argocd.argoproj.io/tracking-id-");
+            await _world.KubectlAsync("label", "namespace", "aether-blue", "kustomize.toolkit.fluxcd.io/name-", "kustomize.toolkit.fluxcd.io/namespace-");
+        }
+    }
+
+    // Last: a step that is done does not look again.
+    [Test, Order(2)]
     public async Task The_commit_and_each_overlay_are_on_record()
     {
         var done = await StageAsync();
