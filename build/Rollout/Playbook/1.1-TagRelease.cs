@@ -91,8 +91,8 @@ public sealed class TagRelease : PlaybookStep
     // helm writes the time into the archive, so what a killed run has packed stays; the digest of the chart's files is among the inputs.
     private async Task<string> PackageAsync(RolloutRun run, ChartVersion chart, CancellationToken cancellationToken)
     {
-        var name = $"{chart.Name}-{chart.Version}.tgz";
-        if (run.Evidence.List(Name).FirstOrDefault(f => f.Path == $"{Name}/{name}") is { } packed && run.Evidence.Has(packed.Path))
+        const string kept = "chart.tgz";
+        if (run.Evidence.List(Name).FirstOrDefault(f => f.Path == $"{Name}/{kept}") is { } packed && run.Evidence.Has(packed.Path))
         {
             return $"sha256:{packed.Sha256}";
         }
@@ -101,7 +101,7 @@ public sealed class TagRelease : PlaybookStep
         try
         {
             await run.Deployment.PackageAsync(run.ChartFolder, folder.FullName);
-            var file = await run.Evidence.WriteAsync(Name, name, await File.ReadAllBytesAsync(Path.Combine(folder.FullName, name), cancellationToken), cancellationToken);
+            var file = await run.Evidence.WriteAsync(Name, kept, await File.ReadAllBytesAsync(Path.Combine(folder.FullName, $"{chart.Name}-{chart.Version}.tgz"), cancellationToken), cancellationToken);
             return $"sha256:{file.Sha256}";
         }
         finally

@@ -24,9 +24,12 @@ public sealed partial record EndState(IReadOnlyDictionary<string, string> Facts)
         after.Where(e => !e.Key.EndsWith(Repeated, StringComparison.Ordinal) && e.Value != before.GetValueOrDefault(e.Key))
             .Select(e => ($"effect {e.Key}", (e.Value - before.GetValueOrDefault(e.Key)).ToString(CultureInfo.InvariantCulture)));
 
-    /// <summary>A file of evidence under a name that the same file of another run has: how long the journal was is no difference.</summary>
-    public static string EvidenceName(string path) => JournalCopy().Replace(path, "journal-N.jsonl");
+    /// <summary>A file of evidence under a name that the same file of another run has: how long the journal was, and which run CI made, is no difference.</summary>
+    public static string EvidenceName(string path) => CiLogs().Replace(JournalCopy().Replace(path, "journal-N.jsonl"), "ci-logs-N-");
 
     [GeneratedRegex(@"journal-\d+\.jsonl$")]
     private static partial Regex JournalCopy();
+
+    [GeneratedRegex(@"ci-logs-\d+-")]
+    private static partial Regex CiLogs();
 }

@@ -31,7 +31,8 @@ public sealed class EndStateTests
     }
 
     [TestCase("ArchiveArtefacts/journal-55.jsonl", "ArchiveArtefacts/journal-N.jsonl")]
+    [TestCase("SmokeTest/ci-logs-18000000012-1.zip", "SmokeTest/ci-logs-N-1.zip")]
     [TestCase("SeedState/migrations.log", "SeedState/migrations.log")]
     [TestCase("ExportHealthSnapshot/aether-2-ui.healthz.json", "ExportHealthSnapshot/aether-2-ui.healthz.json")]
-    public void A_copy_of_the_journal_has_the_same_name_however_long_it_was(string path, string name) => Assert.That(EndState.EvidenceName(path), Is.EqualTo(name));
+    public void Evidence_of_two_runs_has_the_same_names(string path, string name) => Assert.That(EndState.EvidenceName(path), Is.EqualTo(name));
 }
