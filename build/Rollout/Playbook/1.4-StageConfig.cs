@@ -37,11 +37,7 @@ public sealed class StageConfig : PlaybookStep
         await OverlayChecks.LookAtListsAsync(run, rendered, found, cancellationToken);
         await SecretChecks.LookAsync(run, rendered, found, cancellationToken);
         found.Problems.AddRange(run.Hosts.Where(h => rendered.TlsSecretOf(h) is null).Select(h => $"no Ingress names a TLS secret for {h}"));
-        if (await run.AddressAsync(run.Live, cancellationToken) == await run.AddressAsync(run.Candidate, cancellationToken))
-        {
-            found.Problems.Add("both slots have the same ingress address");
-        }
-
+        await IngressChecks.LookAsync(run, rendered, found, cancellationToken);
         Settle(run, found);
 
         // There is time to renew until 3.1, which refuses these.
