@@ -28,6 +28,20 @@ public sealed class LiveSlot(ObjectStore store, WorldIdentity identity, TimeProv
         return Accounts.ToDictionary(account => identity.Token("kraken-key-" + account), account => account);
     }
 
+    /// <summary>Each slot's ingress class, as the installation of its controller brings it.</summary>
+    public void EnsureIngressClasses()
+    {
+        foreach (var slot in (string[])["blue", "green"])
+        {
+            Ensure("ingressclasses", null, "nginx-" + slot, new JsonObject
+            {
+                ["apiVersion"] = "networking.k8s.io/v1",
+                ["kind"] = "IngressClass",
+                ["spec"] = new JsonObject { ["controller"] = "k8s.io/ingress-nginx-" + slot },
+            });
+        }
+    }
+
     /// <summary>Creates what the installation needs; what is there already stays.</summary>
     public void Seed(CertificateAuthority authority, PlatformStores stores)
     {
@@ -178,12 +192,6 @@ public sealed class LiveSlot(ObjectStore store, WorldIdentity identity, TimeProv
         var address = identity.Address(slot).ToString();
         var @namespace = "ingress-" + slot;
         const string name = "ingress-nginx-controller";
-        Ensure("ingressclasses", null, "nginx-" + slot, new JsonObject
-        {
-            ["apiVersion"] = "networking.k8s.io/v1",
-            ["kind"] = "IngressClass",
-            ["spec"] = new JsonObject { ["controller"] = "k8s.io/ingress-nginx-" + slot },
-        });
         Ensure("services", @namespace, name, new JsonObject
         {
             ["apiVersion"] = "v1",

@@ -255,6 +255,7 @@ public sealed class RehearsalWorld : IAsyncDisposable
             async () => _github!.Publish(await releases.CheckOutAsync(Path.Combine(_place.Directory, "platform"), ct)), ct);
         await cluster;
         var slot = new LiveSlot(_store!, _identity, _place.Time);
+        slot.EnsureIngressClasses();
         if (isNew)
         {
             slot.Seed(

@@ -39,12 +39,7 @@ public sealed class StageConfig : PlaybookStep
         await OverlayChecks.LookAtListsAsync(run, rendered, found, cancellationToken);
         await SecretChecks.LookAsync(run, rendered, found, cancellationToken);
         found.Problems.AddRange(run.Hosts.Where(h => rendered.TlsSecretOf(h) is null).Select(h => $"no Ingress names a TLS secret for {h}"));
-        if (await run.AddressAsync(run.Live, cancellationToken) == await run.AddressAsync(run.Candidate, cancellationToken))
-        {
-            found.Problems.Add("both slots have the same ingress address");
-        }
-
-        found.Problems.AddRange(await MissingClassesAsync(run, cancellationToken));
+        await IngressChecks.LookAsync(run, rendered, found, cancellationToken);
         found.Problems.AddRange(await ShortSessionsAsync(run, cancellationToken));
         Settle(run, found);
 
@@ -68,13 +63,6 @@ public sealed class StageConfig : PlaybookStep
                 $"{found.Problems.Count} {(found.Problems.Count == 1 ? "thing is" : "things are")} not as {run.Release} needs {(found.Problems.Count == 1 ? "it" : "them")}:\n  - {string.Join("\n  - ", found.Problems)}",
                 $"Mend {(found.Problems.Count == 1 ? "it" : "them")} and run the same command again.");
         }
-    }
-
-    private static async Task<IEnumerable<string>> MissingClassesAsync(RolloutRun run, CancellationToken cancellationToken)
-    {
-        var classes = (await run.Cluster.ListAsync("/apis/networking.k8s.io/v1/ingressclasses", cancellationToken)).Select(c => c["metadata"]!["name"]!.GetValue<string>()).ToHashSet();
-        return new[] { run.Live, run.Candidate }.Where(s => !classes.Contains(s.IngressClass))
-            .Select(s => $"there is no IngressClass {s.IngressClass} for {run.Named(s)}; there are {(classes.Count == 0 ? "none" : string.Join(", ", classes.Order(StringComparer.Ordinal)))}");
     }
 
     // Prepare may be hours before the freeze, and 3.1 looks again; a session that is too short for the freeze alone cannot become longer.

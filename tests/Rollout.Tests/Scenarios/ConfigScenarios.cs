@@ -163,6 +163,41 @@ public sealed class ConfigScenarios
         }
     }
 
+    [Test, Order(1)]
+    public async Task Slots_that_do_not_have_a_class_a_controller_and_an_address_each_are_refused()
+    {
+        var green = await _world.KubectlAsync("get", "ingressclass", "nginx-green", "-o", "json");
+        var status = await _world.KubectlAsync("get", "service", "ingress-nginx-controller", "-n", "ingress-green", "-o", "jsonpath={.status}");
+        var blue = await _world.KubectlAsync("get", "service", "ingress-nginx-controller", "-n", "ingress-blue", "-o", "jsonpath={.status}");
+        await _world.KubectlAsync("delete", "ingressclass", "nginx-green");
+        await _world.KubectlAsync("patch", "service", "ingress-nginx-controller", "-n", "ingress-green", "--subresource=status", "--type=merge", "-p", $$"""{"status":{{blue}}}""");
+        await _world.KubectlAsync("scale", "deployment", "ingress-nginx-controller", "-n", "ingress-green", "--replicas=0");
+        await _world.KubectlAsync("wait", "--for=delete", "pod", "--all", "-n", "ingress-green", "--timeout=30s");
+        try
+        {
+            var refused = await StageAsync();
+            Assert.That(refused.ExitCode, Is.EqualTo((int)ExitCode.Failed), refused.Everything);
+            Assert.That(refused.Error, Does.Contain("3 things are not as v2026.11.1 needs them")
+                .And.Contain("ingress class nginx-green of candidate (green) does not exist")
+                .And.Contain("both slots have the same ingress address, ")
+                .And.Contain("the ingress controller of candidate (green) (ingress-green/ingress-nginx-controller) has no ready pod"), refused.Everything);
+
+            await Playbook.Secrets.RestoreAsync(_world, green.Replace("ingress-nginx-green", "ingress-nginx-blue", StringComparison.Ordinal));
+            await _world.KubectlAsync("patch", "service", "ingress-nginx-controller", "-n", "ingress-green", "--subresource=status", "--type=merge", "-p", """{"status":{"loadBalancer":{"ingress":null}}}""");
+            var again = await StageAsync();
+            Assert.That(again.Error, Does.Contain("2 things are not as").And.Contain("The ingress controller of green (ingress-green/ingress-nginx-controller) has no load balancer address"), again.Everything);
+            Assert.That(again.Output.ReplaceLineEndings(" "), Does.Contain("name the same controller"), again.Everything);
+        }
+        finally
+        {
+            await _world.KubectlAsync("patch", "service", "ingress-nginx-controller", "-n", "ingress-green", "--subresource=status", "--type=merge", "-p", $$"""{"status":{{status}}}""");
+            await _world.KubectlAsync("scale", "deployment", "ingress-nginx-controller", "-n", "ingress-green", "--replicas=1");
+            await _world.KubectlAsync("wait", "--for=condition=Available", "deployment/ingress-nginx-controller", "-n", "ingress-green", "--timeout=30s");
+            await _world.KubectlAsync("delete", "ingressclass", "nginx-green", "--ignore-not-found");
+            await Playbook.Secrets.RestoreAsync(_world, green);
+        }
+    }
+
     // Last: a step that is done does not look again.
     [Test, Order(2)]
     public async Task The_commit_and_each_overlay_are_on_record()
