@@ -70,6 +70,19 @@ public static class SafeModeSeed
             cancellationToken);
     }
 
+    /// <summary>The logical database that a connection uses; null where the text cannot be read.</summary>
+    public static int? DatabaseOf(string redisConnection)
+    {
+        try
+        {
+            return Options(redisConnection).DefaultDatabase ?? 0;
+        }
+        catch (ArgumentException)
+        {
+            return null;
+        }
+    }
+
     private static string State(string reason, DateTimeOffset since) => JsonSerializer.Serialize(new
     {
         active = true,

@@ -39,6 +39,7 @@ public sealed class StageConfig : PlaybookStep
         await OverlayChecks.LookAtListsAsync(run, rendered, found, cancellationToken);
         await SecretChecks.LookAsync(run, rendered, found, cancellationToken);
         found.Problems.AddRange(run.Hosts.Where(h => rendered.TlsSecretOf(h) is null).Select(h => $"no Ingress names a TLS secret for {h}"));
+        await StoreChecks.LookAsync(run, rendered, found, cancellationToken);
         await IngressChecks.LookAsync(run, rendered, found, cancellationToken);
         found.Problems.AddRange(await ShortSessionsAsync(run, cancellationToken));
         Settle(run, found);

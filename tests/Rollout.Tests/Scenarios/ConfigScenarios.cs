@@ -198,6 +198,29 @@ public sealed class ConfigScenarios
         }
     }
 
+    [Test, Order(1)]
+    public async Task A_candidate_that_would_share_lives_fence_or_miss_its_data_is_refused()
+    {
+        var before = JsonNode.Parse(await _world.KubectlAsync("get", "secret", "sim-mode-database", "-n", "aether-blue", "-o", "json"))!;
+        var blue = before["data"]!["dsn-blue"]!.GetValue<string>();
+        var containers = JsonNode.Parse(await _world.KubectlAsync("get", "deployment", "capital-flow-service", "-n", "aether-blue", "-o", "json"))!["spec"]!["template"]!["spec"]!["containers"]!.ToJsonString();
+        await _world.KubectlAsync("patch", "secret", "sim-mode-database", "-n", "aether-blue", "--type=merge", "-p", $$$"""{"data":{"dsn-green":"{{{blue}}}"}}""");
+        await _world.KubectlAsync("set", "env", "deployment/capital-flow-service", "-n", "aether-blue", "TIMESCALE_DSN=postgresql://hunter:2@127.0.0.1:1/another");
+        try
+        {
+            var refused = await StageAsync();
+            Assert.That(refused.ExitCode, Is.EqualTo((int)ExitCode.Failed), refused.Everything);
+            Assert.That(refused.Error, Does.Contain("2 things are not as").And.Match("and 25 more: SIM_MODE_DATABASE_URL leads to .*/sim_blue in both slots")
+                .And.Match("capital-flow-service: TIMESCALE_DSN leads to .*/aether, that of live .blue. to 127.0.0.1:1/another").And.Not.Contain("hunter"), refused.Everything);
+        }
+        finally
+        {
+            await _world.KubectlAsync("patch", "deployment", "capital-flow-service", "-n", "aether-blue", "--type=merge", "-p", """{"spec":{"template":{"spec":{"containers":""" + containers + "}}}}");
+            await _world.KubectlAsync("patch", "secret", "sim-mode-database", "-n", "aether-blue", "--type=merge", "-p", $$"""{"data":{{before["data"]!.ToJsonString()}}}""");
+            await _world.KubectlAsync("rollout", "status", "deployment/capital-flow-service", "-n", "aether-blue", "--timeout=60s");
+        }
+    }
+
     // Last: a step that is done does not look again.
     [Test, Order(2)]
     public async Task The_commit_and_each_overlay_are_on_record()
