@@ -85,7 +85,8 @@ public sealed class CiDispatcher(GitHubRepository github, TimeProvider time, IPr
         }
         catch (Exception exception) when (GitHubRepository.Trouble(exception, cancellationToken) is { } trouble)
         {
-            if (!trouble.Passes)
+            // A limit is a refusal, too: nothing was started.
+            if (!trouble.Passes || exception is ForbiddenException or ApiException { StatusCode: HttpStatusCode.TooManyRequests })
             {
                 return new CiStart(0, trouble.Error);
             }

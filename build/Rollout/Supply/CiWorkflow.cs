@@ -30,6 +30,7 @@ public sealed class CiWorkflow : IDisposable
     private const int LargestLog = 64 * 1024 * 1024;
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan LogsTime = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan LogsLimit = TimeSpan.FromMinutes(5);
     private static readonly TimeSpan LogsInterval = TimeSpan.FromSeconds(2);
 
     private readonly GitHubRepository _github;
@@ -106,7 +107,7 @@ public sealed class CiWorkflow : IDisposable
             {
                 return await LogsOnceAsync(run, cancellationToken);
             }
-            catch (RolloutException exception) when (exception.InnerException is HttpRequestException { StatusCode: HttpStatusCode.NotFound } && _time.GetElapsedTime(begun) < LogsTime)
+            catch (RolloutException exception) when (exception.InnerException is HttpRequestException { StatusCode: HttpStatusCode.NotFound or >= HttpStatusCode.InternalServerError } && _time.GetElapsedTime(begun) < LogsTime)
             {
                 _progress.Report($"waiting for the logs of {run.Url}");
                 await Waiting.PauseAsync(LogsInterval, _time, cancellationToken);
@@ -165,11 +166,13 @@ public sealed class CiWorkflow : IDisposable
 
     private static async Task<byte[]> CappedAsync(HttpResponseMessage response, CiRun run, CancellationToken cancellationToken)
     {
-        await using var stream = await response.Content.ReadAsStreamAsync(cancellationToken);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        limit.CancelAfter(LogsLimit);
+        await using var stream = await response.Content.ReadAsStreamAsync(limit.Token);
         using var logs = new MemoryStream();
         var buffer = new byte[81920];
         int count;
-        while ((count = await stream.ReadAsync(buffer, cancellationToken)) > 0)
+        while ((count = await stream.ReadAsync(buffer, limit.Token)) > 0)
         {
             logs.Write(buffer, 0, count);
             if (logs.Length > LargestLog)
@@ -178,7 +181,10 @@ public sealed class CiWorkflow : IDisposable
             }
         }
 
-        return logs.ToArray();
+        // A page for people that a proxy shows is no evidence.
+        return logs.GetBuffer().AsSpan(0, (int)logs.Length).StartsWith("PK"u8)
+            ? logs.ToArray()
+            : throw new RolloutException($"What was given as the logs of {run.Url} is no zip archive.", "Look at what stands between this machine and GitHub's storage.");
     }
 
     private async Task<Look> LookAsync(string commit, string workflowFile, long? id, CancellationToken cancellationToken)
@@ -186,7 +192,7 @@ public sealed class CiWorkflow : IDisposable
         try
         {
             var run = id is { } known
-                ? await _github.Client.Actions.Workflows.Runs.Get(_github.Owner, _github.Name, known).WaitAsync(cancellationToken)
+                ? await _github.Client.Actions.Workflows.Runs.Get(_github.Owner, _github.Name, known).WaitAsync(GitHubRepository.AnswerTime, cancellationToken)
                 : await NewestAsync(commit, workflowFile, cancellationToken);
             if (!run.HeadSha.Equals(commit, StringComparison.OrdinalIgnoreCase))
             {
@@ -196,7 +202,7 @@ public sealed class CiWorkflow : IDisposable
 
             var jobs = await _github.Client.Actions.Workflows.Jobs
                 .List(_github.Owner, _github.Name, run.Id, new WorkflowRunJobsRequest { Filter = WorkflowRunJobsFilter.Latest })
-                .WaitAsync(cancellationToken);
+                .WaitAsync(GitHubRepository.AnswerTime, cancellationToken);
             var look = Run(run, jobs.Jobs);
             return new Look(look, $"{run.HtmlUrl} is {look.Status}{string.Concat(look.Jobs.Select(job => $", {job.Name} {job.Conclusion ?? job.Status}"))}");
         }
@@ -222,10 +228,13 @@ public sealed class CiWorkflow : IDisposable
     {
         var runs = await _github.Client.Actions.Workflows.Runs
             .ListByWorkflow(_github.Owner, _github.Name, workflowFile, new WorkflowRunsRequest { HeadSha = commit })
-            .WaitAsync(cancellationToken);
+            .WaitAsync(GitHubRepository.AnswerTime, cancellationToken);
+
+        // One that a newer push cancelled says nothing of the commit where another has run to its end.
         return runs.WorkflowRuns
             .Where(run => run.HeadSha.Equals(commit, StringComparison.OrdinalIgnoreCase))
-            .OrderByDescending(run => run.RunNumber)
+            .OrderBy(run => run.Conclusion?.StringValue == "cancelled")
+            .ThenByDescending(run => run.RunNumber)
             .ThenByDescending(run => run.RunAttempt)
             .FirstOrDefault()
             ?? throw new RolloutException(

@@ -90,6 +90,8 @@ public sealed class GitHubRepository
                 ($"GitHub answered HTTP {(int)api.StatusCode}.", null, true),
             ApiException api => ($"GitHub answered HTTP {(int)api.StatusCode}: {api.Message}", null, false),
             HttpRequestException => ($"GitHub gave no answer: {exception.Message}", null, true),
+            System.Runtime.Serialization.SerializationException => ("GitHub's answer breaks off or is no JSON.", null, true),
+            TimeoutException => ($"GitHub's answer did not end within {AnswerTime.TotalSeconds:0} s.", null, true),
             OperationCanceledException when !cancellationToken.IsCancellationRequested =>
                 ($"GitHub gave no answer within {AnswerTime.TotalSeconds:0} s.", null, true),
             _ => null,
@@ -103,7 +105,7 @@ public sealed class GitHubRepository
     {
         try
         {
-            return await _retry.ExecuteAsync(async token => await ask().WaitAsync(token), cancellationToken);
+            return await _retry.ExecuteAsync(async token => await ask().WaitAsync(AnswerTime, token), cancellationToken);
         }
         catch (ApiException exception) when (exception.StatusCode is HttpStatusCode.NotFound or HttpStatusCode.UnprocessableEntity)
         {

@@ -233,6 +233,37 @@ public sealed class CiWorkflowTests
     }
 
     [Test]
+    public async Task A_cancelled_run_does_not_stand_for_one_that_ended()
+    {
+        _runs.Add(new Run(12, 41));
+        _runs.Add(new Run(13, 42) { Conclusion = "cancelled", VerifyConclusion = "cancelled" });
+
+        Assert.That((await RequireAsync()).Id, Is.EqualTo(12));
+    }
+
+    [Test]
+    public async Task A_page_for_people_is_no_log()
+    {
+        _instead = (_, context) => context.Response.WriteAsync("<html>Log in</html>");
+
+        Assert.That((await Assert.ThrowsAsync<RolloutException>(() => _ci.LogsAsync(ARun, default)))!.Message, Does.Contain("is no zip archive"));
+    }
+
+    [Test]
+    public async Task An_answer_that_breaks_off_is_asked_for_again()
+    {
+        _runs.Add(new Run(12, 41));
+        var asked = 0;
+        _instead = (call, context) =>
+        {
+            context.Response.ContentType = "application/json; charset=utf-8";
+            return ++asked == 1 ? context.Response.WriteAsync("{\"total_count\":1,\"workflow_runs\":[{\"id\":12,") : AnswerAsync(call, context);
+        };
+
+        Assert.That((await RequireAsync()).Id, Is.EqualTo(12));
+    }
+
+    [Test]
     public async Task A_run_that_was_started_is_watched_by_its_id_and_waited_for_until_it_shows()
     {
         _runs.Add(new Run(12, 41));
