@@ -7,8 +7,6 @@ namespace Rollout.Playbook;
 /// <summary>What several steps want to see of the candidate.</summary>
 internal static class Candidates
 {
-    private static readonly string[] ContainerLists = ["containerStatuses", "initContainerStatuses"];
-
     /// <summary>Every running container has a digest that 1.1 recorded.</summary>
     public static async Task RequireImagesAsync(RolloutRun run, CancellationToken cancellationToken)
     {
@@ -22,7 +20,7 @@ internal static class Candidates
             $"/api/v1/namespaces/{run.Candidate.Namespace}/pods?labelSelector=app.kubernetes.io/part-of=aether-platform", cancellationToken);
         foreach (var pod in pods.Where(p => p["metadata"]!["deletionTimestamp"] is null))
         {
-            foreach (var container in ContainerLists.SelectMany(k => (pod["status"]?[k] as JsonArray ?? []).OfType<JsonObject>()))
+            foreach (var container in (pod["status"]?["containerStatuses"] as JsonArray ?? []).OfType<JsonObject>())
             {
                 var image = ImageReference.Parse(container["image"]!.GetValue<string>());
                 var digest = container["imageID"]?.GetValue<string>().Split('@')[^1];
