@@ -52,7 +52,7 @@ public sealed class RolloutRun : IAsyncDisposable
         Resolvers = new Resolvers(surroundings.Resolvers);
         Probe = new HostProbe(surroundings.HttpsPort, surroundings.CertificateAuthority, context.Time);
         Registry = new ImageRegistry(surroundings.RegistryToken, context.Time);
-        GitHub = new GitHubRepository(surroundings.GithubApi, surroundings.GithubRepository, surroundings.GithubToken, context.Time);
+        GitHub = new GitHubRepository(surroundings.GithubApi, surroundings.GithubRepository, surroundings.GithubToken, context.Time, progress);
         Ci = new CiWorkflow(GitHub, context.Time, progress);
         Checkout = new PlatformCheckout(surroundings.Platform, context.Commands);
         Scripts = new AetherScripts(surroundings.Platform, context.Commands, context.Settings["Platform.Python"]!);

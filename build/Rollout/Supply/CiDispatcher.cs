@@ -59,13 +59,7 @@ public sealed class CiDispatcher(GitHubRepository github, TimeProvider time, IPr
         long? told;
         try
         {
-            told = await PostAsync(dispatch, withDetails: true, cancellationToken);
-        }
-        catch (ApiException exception) when (exception.StatusCode is HttpStatusCode.BadRequest or HttpStatusCode.UnprocessableEntity
-            && Says(exception).Contains("return_run_details", StringComparison.Ordinal))
-        {
-            // An Enterprise Server of before 2026.
-            told = await PostAsync(dispatch, withDetails: false, cancellationToken);
+            told = await PostAsync(dispatch, cancellationToken);
         }
         catch (NotFoundException exception)
         {
@@ -83,10 +77,10 @@ public sealed class CiDispatcher(GitHubRepository github, TimeProvider time, IPr
                     : "Github.DispatchInput must be an input of the workflow or empty, and the tag must be on GitHub.",
                 innerException: exception));
         }
-        catch (Exception exception) when (GitHubRepository.Trouble(exception, cancellationToken) is { } trouble)
+        catch (Exception exception) when (GitHubTrouble.From(exception, cancellationToken) is { } trouble)
         {
             // A limit is a refusal, too: nothing was started.
-            if (!trouble.Passes || exception is ForbiddenException or ApiException { StatusCode: HttpStatusCode.TooManyRequests })
+            if (!trouble.MayHaveActed)
             {
                 return new CiStart(0, trouble.Error);
             }
@@ -117,7 +111,7 @@ public sealed class CiDispatcher(GitHubRepository github, TimeProvider time, IPr
             Patience + Interval,
             Interval,
             time,
-            progress,
+            new Changes(progress, () => dispatch.Correlation, time),
             cancellationToken);
         return found.Count == 0 ? null : found.Count == 1
             ? found[0].Id
@@ -125,6 +119,20 @@ public sealed class CiDispatcher(GitHubRepository github, TimeProvider time, IPr
                 $"{found.Count} runs of {dispatch.WorkflowFile} could be the one that was started for {dispatch.Commit[..12]}: {string.Join(", ", found.Select(r => r.HtmlUrl))}.",
                 "Cancel those that are not wanted and delete them on GitHub, or let the workflow's run-name show an input and name that in Github.DispatchInput.",
                 ExitCode.Held);
+    }
+
+    private async Task<long?> PostAsync(CiDispatch dispatch, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await github.ObeyAsync(() => PostAsync(dispatch, withDetails: true, cancellationToken), cancellationToken);
+        }
+        catch (ApiException exception) when (exception.StatusCode is HttpStatusCode.BadRequest or HttpStatusCode.UnprocessableEntity
+            && Says(exception).Contains("return_run_details", StringComparison.Ordinal))
+        {
+            // An Enterprise Server of before 2026.
+            return await github.ObeyAsync(() => PostAsync(dispatch, withDetails: false, cancellationToken), cancellationToken);
+        }
     }
 
     private async Task<long?> PostAsync(CiDispatch dispatch, bool withDetails, CancellationToken cancellationToken)

@@ -29,6 +29,7 @@ public sealed class CiWorkflow : IDisposable
 {
     private const int LargestLog = 64 * 1024 * 1024;
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan JobsTime = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan LogsTime = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan LogsLimit = TimeSpan.FromMinutes(5);
     private static readonly TimeSpan LogsInterval = TimeSpan.FromSeconds(2);
@@ -39,7 +40,7 @@ public sealed class CiWorkflow : IDisposable
     private readonly HttpClient _plain = new(new SocketsHttpHandler { AllowAutoRedirect = false }) { Timeout = GitHubRepository.AnswerTime };
 
     /// <param name="time">Times the pauses between looks.</param>
-    /// <param name="progress">Told every two seconds of a wait what the run does.</param>
+    /// <param name="progress">Told when the run does something else, and every five minutes that it still does the same.</param>
     public CiWorkflow(GitHubRepository github, TimeProvider time, IProgress<string> progress) => (_github, _time, _progress) = (github, time, progress);
 
     /// <summary>Whether the workflow has a run for the commit, whatever came of it.</summary>
@@ -65,15 +66,23 @@ public sealed class CiWorkflow : IDisposable
     public async Task<CiRun> RequireGreenAsync(
         string commit, string workflowFile, string job, long? id, TimeSpan timeout, CancellationToken cancellationToken)
     {
+        var begun = _time.GetTimestamp();
+        long? ended = null;
+        var seen = string.Empty;
         var (run, _) = await Waiting.UntilAsync(
             $"{workflowFile} on {Short(commit)}",
-            async token => await LookAsync(commit, workflowFile, id, token),
-            look => look.Run is { Status: "completed" },
+            async token =>
+            {
+                var look = await LookAsync(commit, workflowFile, id, timeout - _time.GetElapsedTime(begun), token);
+                seen = look.Words;
+                return look;
+            },
+            look => HasEnded(look.Run, ref ended),
             look => look.Words,
             timeout,
             Interval,
             _time,
-            _progress,
+            new Changes(_progress, () => seen, _time),
             cancellationToken);
         var jobs = run!.Jobs.Where(one => one.Name == job || one.Name.StartsWith(job + " (", StringComparison.Ordinal)).ToList();
         if (run.Conclusion == "success" && jobs.Count > 0 && jobs.All(one => one.Conclusion == "success"))
@@ -101,21 +110,32 @@ public sealed class CiWorkflow : IDisposable
     {
         // A run is completed some seconds before its logs are packed.
         var begun = _time.GetTimestamp();
+        var waiting = new Changes(_progress, () => run.Url, _time);
         while (true)
         {
-            try
+            var answer = await LogsOnceAsync(run, cancellationToken);
+            if (answer.Zip is { } zip)
             {
-                return await LogsOnceAsync(run, cancellationToken);
+                return zip;
             }
-            catch (RolloutException exception) when (exception.InnerException is HttpRequestException { StatusCode: HttpStatusCode.NotFound or >= HttpStatusCode.InternalServerError } && _time.GetElapsedTime(begun) < LogsTime)
+
+            var pause = answer.Pause ?? LogsInterval;
+            if (!answer.Passes || _time.GetElapsedTime(begun) + pause > (answer.Pause is null ? LogsTime : GitHubRepository.LongestPause))
             {
-                _progress.Report($"waiting for the logs of {run.Url}");
-                await Waiting.PauseAsync(LogsInterval, _time, cancellationToken);
+                throw answer.Error!;
             }
+
+            waiting.Report($"waiting for the logs of {run.Url}");
+            if (answer.Pause is not null)
+            {
+                _progress.Report(GitHubRepository.Tell(pause, _time.GetUtcNow()));
+            }
+
+            await Waiting.PauseAsync(pause, _time, cancellationToken);
         }
     }
 
-    private async Task<byte[]> LogsOnceAsync(CiRun run, CancellationToken cancellationToken)
+    private async Task<Logs> LogsOnceAsync(CiRun run, CancellationToken cancellationToken)
     {
         const int mostRedirects = 5;
         var uri = new Uri(_github.Client.Connection.BaseAddress, $"repos/{_github.Owner}/{_github.Name}/actions/runs/{run.Id}/logs");
@@ -144,12 +164,20 @@ public sealed class CiWorkflow : IDisposable
                     continue;
                 }
 
-                return response.IsSuccessStatusCode
-                    ? await CappedAsync(response, run, cancellationToken)
-                    : throw new RolloutException(response.StatusCode is HttpStatusCode.NotFound or HttpStatusCode.Gone
-                        ? $"The logs of {run.Url} are gone, or this token may not read them (HTTP {(int)response.StatusCode})."
-                        : $"The logs of {run.Url} could not be fetched: {uri.Host} answered HTTP {(int)response.StatusCode}.",
-                        innerException: new HttpRequestException(null, null, response.StatusCode));
+                if (response.IsSuccessStatusCode)
+                {
+                    return new Logs(await CappedAsync(response, run, cancellationToken), null);
+                }
+
+                var status = (int)response.StatusCode;
+                var pause = status is 403 or 429 or >= 500 ? GitHubTrouble.Named(response.Headers.RetryAfter?.ToString(), response.Headers.Date ?? DateTimeOffset.MaxValue) : null;
+                return new Logs(
+                    null,
+                    new RolloutException(status is 404 or 410
+                        ? $"The logs of {run.Url} are gone, or this token may not read them (HTTP {status})."
+                        : $"The logs of {run.Url} could not be fetched: {uri.Host} answered HTTP {status}."),
+                    status is 404 or 429 or >= 500 || pause is not null,
+                    pause);
             }
             catch (Exception exception) when (exception is HttpRequestException or IOException
                 || (exception is OperationCanceledException && !cancellationToken.IsCancellationRequested))
@@ -187,7 +215,20 @@ public sealed class CiWorkflow : IDisposable
             : throw new RolloutException($"What was given as the logs of {run.Url} is no zip archive.", "Look at what stands between this machine and GitHub's storage.");
     }
 
-    private async Task<Look> LookAsync(string commit, string workflowFile, long? id, CancellationToken cancellationToken)
+    // GitHub can tell of a run that it is completed while one of its jobs is not, and what that job comes to is what counts. A run that failed can only be told better.
+    private bool HasEnded(CiRun? run, ref long? ended)
+    {
+        if (run is not { Status: "completed" })
+        {
+            ended = null;
+            return false;
+        }
+
+        ended ??= _time.GetTimestamp();
+        return run.Jobs.All(job => job.Status == "completed") || (run.Conclusion != "success" && _time.GetElapsedTime(ended.Value) >= JobsTime);
+    }
+
+    private async Task<Look> LookAsync(string commit, string workflowFile, long? id, TimeSpan left, CancellationToken cancellationToken)
     {
         try
         {
@@ -218,9 +259,26 @@ public sealed class CiWorkflow : IDisposable
                 "Check the repository's name and the workflow's file name; the token needs to read actions.",
                 innerException: exception);
         }
-        catch (Exception exception) when (GitHubRepository.Trouble(exception, cancellationToken) is { } trouble)
+        catch (Exception exception) when (GitHubTrouble.From(exception, cancellationToken) is { } trouble)
         {
-            return trouble.Passes ? new Look(null, trouble.Error.Message) : throw trouble.Error;
+            if (!trouble.Passes)
+            {
+                throw trouble.Error;
+            }
+
+            if (trouble.Pause > left)
+            {
+                throw new RolloutException(
+                    $"{trouble.Error.Message} That is longer than the {Waiting.Words(left)} that are left of Github.Timeout.", trouble.Error.Hint, innerException: exception);
+            }
+
+            if (trouble.Pause is { } pause)
+            {
+                _progress.Report(GitHubRepository.Tell(pause, _time.GetUtcNow()));
+                await Waiting.PauseAsync(pause, _time, cancellationToken);
+            }
+
+            return new Look(null, trouble.Error.Message.TrimEnd('.'));
         }
     }
 
@@ -258,6 +316,9 @@ public sealed class CiWorkflow : IDisposable
                 .Select(step => step.Name)]))]);
 
     private static string Short(string commit) => commit.Length > 12 ? commit[..12] : commit;
+
+    /// <summary>The logs, or why there are none yet or at all.</summary>
+    private sealed record Logs(byte[]? Zip, RolloutException? Error, bool Passes = false, TimeSpan? Pause = null);
 
     private sealed record Look(CiRun? Run, string Words);
 }

@@ -1,5 +1,6 @@
 using System.Net;
 using Octokit;
+using Octokit.Internal;
 using Polly;
 using Polly.Retry;
 
@@ -15,13 +16,18 @@ public sealed class GitHubRepository
     /// <summary>How long one answer may take.</summary>
     internal static readonly TimeSpan AnswerTime = TimeSpan.FromSeconds(60);
 
+    /// <summary>For so long GitHub is left alone where nothing else bounds it.</summary>
+    internal static readonly TimeSpan LongestPause = TimeSpan.FromMinutes(5);
+
     private readonly ResiliencePipeline _retry;
+    private readonly ResiliencePipeline _obey;
 
     /// <param name="api"><c>https://api.github.com/</c>, or an Enterprise Server, whose <c>api/v3/</c> is added.</param>
     /// <param name="repository"><c>owner/name</c>.</param>
     /// <param name="token">Reads actions and contents; null asks as anybody, 60 times an hour.</param>
+    /// <param name="progress">Told when GitHub wants to be left alone for a while.</param>
     /// <exception cref="RolloutException">The repository is not of the form owner/name.</exception>
-    public GitHubRepository(Uri api, string repository, Secret? token, TimeProvider time)
+    public GitHubRepository(Uri api, string repository, Secret? token, TimeProvider time, IProgress<string> progress)
     {
         if (repository.Split('/') is not [{ Length: > 0 } owner, { Length: > 0 } name])
         {
@@ -31,24 +37,19 @@ public sealed class GitHubRepository
         }
 
         (Owner, Name, Token) = (owner, name, token);
-        Client = new GitHubClient(new ProductHeaderValue("aether-rollout"), api);
-        Client.SetRequestTimeout(AnswerTime);
-        if (token is not null)
+        var product = new ProductHeaderValue("aether-rollout");
+        Client = new GitHubClient(new Connection(
+            product,
+            new GitHubClient(product, api).BaseAddress,
+            new InMemoryCredentialStore(token is null ? Credentials.Anonymous : new Credentials(token.Reveal())),
+            new HttpClientAdapter(() => new GitHubAnswers()),
+            new SimpleJsonSerializer()))
         {
-            Client.Credentials = new Credentials(token.Reveal());
-        }
-
-        _retry = new ResiliencePipelineBuilder { TimeProvider = time }
-            .AddRetry(new RetryStrategyOptions
-            {
-                MaxRetryAttempts = 4,
-                BackoffType = DelayBackoffType.Exponential,
-                Delay = TimeSpan.FromSeconds(1),
-                UseJitter = true,
-                ShouldHandle = arguments => ValueTask.FromResult(
-                    arguments.Outcome.Exception is { } exception && Trouble(exception, arguments.Context.CancellationToken) is { Passes: true }),
-            })
-            .Build();
+            ResponseCache = new GitHubMemory(),
+        };
+        Client.SetRequestTimeout(AnswerTime);
+        _retry = Repeat(time, progress, trouble => trouble.Passes);
+        _obey = Repeat(time, progress, trouble => trouble is { Pause: not null, MayHaveActed: false });
     }
 
     internal string Owner { get; }
@@ -74,31 +75,6 @@ public sealed class GitHubRepository
         },
         cancellationToken);
 
-    /// <summary>What went wrong between GitHub and us, and whether it may pass by itself; null for what is not GitHub's doing.</summary>
-    internal static (RolloutException Error, bool Passes)? Trouble(Exception exception, CancellationToken cancellationToken)
-    {
-        (string Message, string? Hint, bool Passes)? trouble = exception switch
-        {
-            RateLimitExceededException limit => (
-                $"GitHub's limit of {limit.Limit} requests an hour is used up until {limit.Reset.ToUniversalTime():u}.",
-                "Give a GitHub token of its own, or wait until then.",
-                false),
-            SecondaryRateLimitExceededException or AbuseException => ("GitHub asks to slow down.", null, true),
-            AuthorizationException =>
-                ("GitHub refuses the token.", "Give a token that may read actions and contents of the repository.", false),
-            ApiException api when (int)api.StatusCode >= 500 || api.StatusCode == HttpStatusCode.TooManyRequests =>
-                ($"GitHub answered HTTP {(int)api.StatusCode}.", null, true),
-            ApiException api => ($"GitHub answered HTTP {(int)api.StatusCode}: {api.Message}", null, false),
-            HttpRequestException => ($"GitHub gave no answer: {exception.Message}", null, true),
-            System.Runtime.Serialization.SerializationException => ("GitHub's answer breaks off or is no JSON.", null, true),
-            TimeoutException => ($"GitHub's answer did not end within {AnswerTime.TotalSeconds:0} s.", null, true),
-            OperationCanceledException when !cancellationToken.IsCancellationRequested =>
-                ($"GitHub gave no answer within {AnswerTime.TotalSeconds:0} s.", null, true),
-            _ => null,
-        };
-        return trouble is { } found ? (new RolloutException(found.Message, found.Hint, innerException: exception), found.Passes) : null;
-    }
-
     /// <summary>Asks, repeats what may pass, and takes what is not there for null.</summary>
     internal async Task<T?> AskAsync<T>(Func<Task<T>> ask, CancellationToken cancellationToken)
         where T : class
@@ -111,9 +87,43 @@ public sealed class GitHubRepository
         {
             return null;
         }
-        catch (Exception exception) when (Trouble(exception, cancellationToken) is { } trouble)
+        catch (Exception exception) when (GitHubTrouble.From(exception, cancellationToken) is { } trouble)
         {
             throw trouble.Error;
         }
+    }
+
+    /// <summary>Asks, once; again only after GitHub refused because of a limit, when nothing has happened.</summary>
+    internal async Task<T> ObeyAsync<T>(Func<Task<T>> ask, CancellationToken cancellationToken) => await _obey.ExecuteAsync(async _ => await ask(), cancellationToken);
+
+    /// <summary>The line for the operator.</summary>
+    internal static string Tell(TimeSpan pause, DateTimeOffset now) => $"GitHub wants to be left alone for {Waiting.Words(pause)}, until {now + pause:HH:mm:ss} UTC";
+
+    private static ResiliencePipeline Repeat(TimeProvider time, IProgress<string> progress, Func<GitHubTrouble, bool> repeats)
+    {
+        static GitHubTrouble? Of<T>(Outcome<T> outcome, ResilienceContext context) =>
+            outcome.Exception is { } exception ? GitHubTrouble.From(exception, context.CancellationToken) : null;
+
+        return new ResiliencePipelineBuilder { TimeProvider = time }
+            .AddRetry(new RetryStrategyOptions
+            {
+                MaxRetryAttempts = 4,
+                BackoffType = DelayBackoffType.Exponential,
+                Delay = TimeSpan.FromSeconds(1),
+                UseJitter = true,
+                ShouldHandle = arguments => ValueTask.FromResult(
+                    Of(arguments.Outcome, arguments.Context) is { } trouble && repeats(trouble) && !(trouble.Pause > LongestPause)),
+                DelayGenerator = arguments => ValueTask.FromResult(Of(arguments.Outcome, arguments.Context)?.Pause),
+                OnRetry = arguments =>
+                {
+                    if (Of(arguments.Outcome, arguments.Context)?.Pause is { } pause)
+                    {
+                        progress.Report(Tell(pause, time.GetUtcNow()));
+                    }
+
+                    return ValueTask.CompletedTask;
+                },
+            })
+            .Build();
     }
 }

@@ -14,7 +14,8 @@ public sealed class CiDispatcherTests
     private const string Correlation = "rollout-4711";
     private const string Workflow = "/api/v3/repos/aether/platform/actions/workflows/ci.yaml";
 
-    private readonly HastyTime _time = new(deadline: 20);
+    private readonly HastyTime _time = new(deadline: 400);
+    private readonly Reports _told = new();
     private readonly List<JsonObject> _runs = [];
     private Support.HttpDouble _server = null!;
     private CiDispatcher _dispatcher = null!;
@@ -36,7 +37,7 @@ public sealed class CiDispatcherTests
             ("GET", "/api/v3/repos/aether/platform") => new Reply(200, "{}", Headers: new Dictionary<string, string> { ["Date"] = "Mon, 02 Nov 2026 08:00:00 GMT" }),
             _ => new Reply(404, """{"message":"Not Found"}"""),
         });
-        _dispatcher = new CiDispatcher(new GitHubRepository(_server.Address, "aether/platform", new Secret("t"), _time), _time, new Reports());
+        _dispatcher = new CiDispatcher(new GitHubRepository(_server.Address, "aether/platform", new Secret("t"), _time, _told), _time, _told);
     }
 
     [TearDown]
@@ -128,7 +129,6 @@ public sealed class CiDispatcherTests
     [TestCase(422, "Workflow does not have 'workflow_dispatch' trigger", "does not start ci.yaml", "that trigger")]
     [TestCase(422, "No ref found for: v1", "No ref found", "on GitHub")]
     [TestCase(422, "Unexpected inputs provided: [id]", "Unexpected inputs", "Github.DispatchInput")]
-    [TestCase(403, "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.", "asks to slow down", null)]
     [TestCase(401, "Bad credentials", "refuses the token", "may read actions")]
     [TestCase(404, "Not Found", "has no workflow ci.yaml on the default branch", "write actions")]
     public async Task A_refusal_is_told_with_what_to_do(int status, string message, string says, string? hint)
@@ -140,11 +140,56 @@ public sealed class CiDispatcherTests
         Assert.That(Dispatches, Is.EqualTo(1));
     }
 
+    [TestCase("7", "GitHub wants to be left alone for 7 s, until 12:00:07 UTC")]
+    [TestCase(null, "GitHub wants to be left alone for 1 min 0 s, until 12:01:00 UTC")]
+    public async Task A_limit_is_obeyed_before_the_run_is_started_once(string? retryAfter, string told)
+    {
+        var begin = _dispatch;
+        _dispatch = seen => Dispatches == 1 ? Limited(retryAfter) : begin(seen);
+        Assert.That(await StartRunAsync(), Is.EqualTo(100));
+        Assert.That(Dispatches, Is.EqualTo(2));
+        Assert.That(_told.Lines, Does.Contain(told));
+    }
+
+    [Test]
+    public async Task A_limit_that_lasts_too_long_has_started_nothing()
+    {
+        _dispatch = _ => Limited("3600");
+        var start = await _dispatcher.StartAsync(Dispatch("id"), CancellationToken.None);
+        Assert.That(start.Refusal!.Message, Is.EqualTo("GitHub asks to slow down for 1 h 0 min."));
+        Assert.That(start.Refusal.Hint, Does.Contain("after that time"));
+        Assert.That(Dispatches, Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task A_page_for_people_does_not_tell_that_a_run_was_started()
+    {
+        _dispatch = _ => new Reply(200, "<html>Log in</html>", "text/html");
+        _looksBeforeItShows = int.MaxValue;
+        var failure = (await Assert.ThrowsAsync<RolloutException>(() => StartRunAsync()))!;
+        Assert.That(failure.Message, Does.Contain("It is not known whether ci.yaml was started").And.Contain("answers with text/html"));
+        Assert.That(Dispatches, Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task What_an_older_server_refuses_is_told_too()
+    {
+        _dispatch = seen => new Reply(422, seen.Text.Contains("return_run_details", StringComparison.Ordinal)
+            ? """{"message":"\"return_run_details\" is not a permitted key."}"""
+            : """{"message":"No ref found for: v1"}""");
+        Assert.That((await _dispatcher.StartAsync(Dispatch("id"), CancellationToken.None)).Refusal!.Message, Does.Contain("No ref found for: v1"));
+    }
+
     [Test]
     public async Task The_time_is_GitHubs() =>
         Assert.That(await _dispatcher.NowAsync(CancellationToken.None), Is.EqualTo(DateTimeOffset.Parse("2026-11-02T08:00:00Z", CultureInfo.InvariantCulture)));
 
     private int Dispatches => _server.Requests.Count(r => r.Method == "POST");
+
+    private static Reply Limited(string? retryAfter) => new(
+        403,
+        """{"message":"You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}""",
+        Headers: retryAfter is null ? null : new Dictionary<string, string> { ["Retry-After"] = retryAfter });
 
     private static Reply List(IEnumerable<JsonObject> runs) =>
         new(200, new JsonObject { ["total_count"] = runs.Count(), ["workflow_runs"] = new JsonArray([.. runs.Select(r => r.DeepClone())]) }.ToJsonString());

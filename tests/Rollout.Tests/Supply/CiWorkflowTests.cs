@@ -24,7 +24,7 @@ public sealed class CiWorkflowTests
     public async Task Start()
     {
         _server = await HttpDouble.StartAsync((call, context) => (_instead ?? AnswerAsync)(call, context));
-        _ci = new CiWorkflow(new GitHubRepository(_server.Address, "aether/platform", new Secret(Token), _time), _time, _progress);
+        _ci = new CiWorkflow(new GitHubRepository(_server.Address, "aether/platform", new Secret(Token), _time, _progress), _time, _progress);
     }
 
     [TearDown]
@@ -180,25 +180,132 @@ public sealed class CiWorkflowTests
         Assert.That((await RequireAsync()).Conclusion, Is.EqualTo("success"));
     }
 
-    [Test]
-    public async Task A_used_up_rate_limit_is_told_with_the_time_it_ends()
+    [TestCase("X-RateLimit-Reset", "1795435260", "GitHub's limit of 60 requests an hour is used up until 2026-11-23 12:01:00Z.", "1 min 0 s")]
+    [TestCase("Retry-After", "301", "GitHub asks to slow down for 5 min 1 s.", "5 min 1 s")]
+    public async Task The_watch_leaves_GitHub_alone_for_as_long_as_it_says(string header, string value, string says, string told)
     {
-        _instead = (_, context) =>
+        _runs.Add(new Run(12, 41));
+        _instead = (call, context) => ++_looks == 1 ? Limit(context, header, value) : AnswerAsync(call, context);
+
+        Assert.That((await RequireAsync()).Conclusion, Is.EqualTo("success"));
+        Assert.That(_progress.All, Has.Some.StartsWith($"GitHub wants to be left alone for {told}, until "));
+        Assert.That(_progress.All, Has.Some.EndsWith(says.TrimEnd('.')));
+        Assert.That(_server.Calls, Has.Count.EqualTo(3));
+    }
+
+    [TestCase("X-RateLimit-Reset", "1795438800", "GitHub's limit of 60 requests an hour is used up until 2026-11-23 13:00:00Z.")]
+    [TestCase("Retry-After", "3600", "GitHub asks to slow down for 1 h 0 min.")]
+    public async Task A_limit_that_outlasts_the_watch_is_told_at_once(string header, string value, string says)
+    {
+        _instead = (_, context) => Limit(context, header, value);
+
+        Assert.That((await FailureAsync()).Message, Is.EqualTo($"{says} That is longer than the 10 min 0 s that are left of Github.Timeout."));
+        Assert.That(_server.Calls, Has.Count.EqualTo(1));
+    }
+
+    [Test]
+    public async Task A_page_for_people_is_neither_a_run_nor_none()
+    {
+        _instead = (_, context) => PageAsync(context);
+
+        var asked = (await Assert.ThrowsAsync<RolloutException>(() => _ci.HasRunAsync(Commit, "ci.yaml", default)))!;
+        Assert.That(asked.Message, Is.EqualTo($"{_server.Address.Authority} answers with text/html where GitHub's API answers with JSON: that is not GitHub."));
+        Assert.That(asked.Hint, Does.Contain("proxy"));
+        Assert.That((await FailureAsync()).Message, Is.EqualTo(asked.Message));
+    }
+
+    [Test]
+    public async Task An_unchanged_answer_is_not_counted_against_the_limit_and_a_changed_one_is_seen()
+    {
+        var run = new Run(12, 41);
+        _runs.Add(run with { Status = "in_progress", Conclusion = null });
+        var (counted, unchanged) = (0, 0);
+        _instead = async (call, context) =>
         {
-            context.Response.Headers["X-RateLimit-Limit"] = "60";
-            context.Response.Headers["X-RateLimit-Remaining"] = "0";
-            context.Response.Headers["X-RateLimit-Reset"] = "1793610000";
-            return Refuse(context, 403, "API rate limit exceeded for 127.0.0.1.");
+            if (++_looks == 21)
+            {
+                _runs[0] = run;
+            }
+
+            // Runs and jobs change together here.
+            var tag = $"W/\"{_runs[0].Status}\"";
+            context.Response.Headers.ETag = tag;
+            if (context.Request.Headers.IfNoneMatch == tag)
+            {
+                unchanged++;
+                context.Response.StatusCode = 304;
+                return;
+            }
+
+            counted++;
+            await AnswerAsync(call, context);
         };
 
-        Assert.That((await FailureAsync()).Message, Is.EqualTo(
-            "GitHub's limit of 60 requests an hour is used up until 2026-11-02 09:00:00Z."));
+        Assert.That((await RequireAsync()).Conclusion, Is.EqualTo("success"));
+        Assert.That((counted, unchanged), Is.EqualTo((4, 18)));
+    }
+
+    [TestCase("in_progress")]
+    [TestCase("queued")]
+    public async Task A_completed_run_is_not_judged_before_its_jobs_are(string status)
+    {
+        var late = new Run(12, 41) { VerifyStatus = status };
+        _runs.Add(late);
+        _instead = (call, context) =>
+        {
+            // Longer than a failed run is waited for.
+            if (call.Path.EndsWith("/jobs", StringComparison.Ordinal) && ++_looks == 20)
+            {
+                _runs[0] = late with { VerifyStatus = "completed", Conclusion = "success" };
+            }
+
+            return AnswerAsync(call, context);
+        };
+
+        Assert.That((await RequireAsync()).Jobs[0].Conclusion, Is.EqualTo("success"));
+        Assert.That(_looks, Is.EqualTo(20));
+        Assert.That(_progress.All, Has.Some.EndsWith($"/runs/12 is completed, verify {status}, publish skipped"));
+    }
+
+    [Test]
+    public async Task A_failed_run_whose_job_never_ends_is_told_after_a_minute()
+    {
+        _runs.Add(new Run(12, 41) { Conclusion = "failure", VerifyStatus = "in_progress" });
+
+        Assert.That((await FailureAsync()).Message, Does.EndWith("ended with failure; job verify: in_progress."));
+        Assert.That(_server.Calls.Count(call => call.Path.EndsWith("/jobs", StringComparison.Ordinal)), Is.EqualTo(7));
+    }
+
+    [Test]
+    public async Task Progress_is_told_when_something_changes_and_every_five_minutes()
+    {
+        var run = new Run(12, 41) { Status = "queued", Conclusion = null };
+        _runs.Add(run);
+        _instead = (call, context) =>
+        {
+            if (call.Path.EndsWith("/jobs", StringComparison.Ordinal) && ++_looks == 3)
+            {
+                _runs[0] = run with { Status = "in_progress" };
+            }
+
+            return AnswerAsync(call, context);
+        };
+
+        await FailureAsync();
+        Assert.That(
+            _progress.All.Select(line => line[(line.IndexOf('(', StringComparison.Ordinal) + 1)..line.IndexOf(',', StringComparison.Ordinal)]),
+            Is.EqualTo(new[]
+            {
+                "10 s of 600 s): https://github.example/aether/platform/actions/runs/12 is queued",
+                "30 s of 600 s): https://github.example/aether/platform/actions/runs/12 is in_progress",
+                "330 s of 600 s): https://github.example/aether/platform/actions/runs/12 is in_progress",
+            }));
     }
 
     [Test]
     public async Task GitHub_that_cannot_be_reached_is_told()
     {
-        using var ci = new CiWorkflow(new GitHubRepository(new Uri("http://127.0.0.1:1/"), "aether/platform", null, _time), _time, _progress);
+        using var ci = new CiWorkflow(new GitHubRepository(new Uri("http://127.0.0.1:1/"), "aether/platform", null, _time, _progress), _time, _progress);
 
         var failure = (await Assert.ThrowsAsync<RolloutException>(
             () => ci.RequireGreenAsync(Commit, "ci.yaml", "verify", null, TimeSpan.Zero, default)))!;
@@ -230,6 +337,17 @@ public sealed class CiWorkflowTests
         _instead = (_, context) => ++asked < 4 ? Refuse(context, 404, "Not Found") : context.Response.WriteAsync("PK-zip");
 
         Assert.That(await _ci.LogsAsync(ARun, default), Is.EqualTo("PK-zip"u8.ToArray()));
+        Assert.That(_progress.All, Is.EqualTo(new[] { $"waiting for the logs of {ARun.Url}" }));
+    }
+
+    [Test]
+    public async Task Logs_are_asked_for_again_when_GitHub_says_so()
+    {
+        var asked = 0;
+        _instead = (_, context) => ++asked == 1 ? Limit(context, "Retry-After", "60") : context.Response.WriteAsync("PK-zip");
+
+        Assert.That(await _ci.LogsAsync(ARun, default), Is.EqualTo("PK-zip"u8.ToArray()));
+        Assert.That(_progress.All, Has.Some.StartsWith("GitHub wants to be left alone for 1 min 0 s, until "));
     }
 
     [Test]
@@ -348,7 +466,7 @@ public sealed class CiWorkflowTests
     public void A_repository_is_an_owner_and_a_name(string repository)
     {
         Assert.That(
-            () => new GitHubRepository(_server.Address, repository, null, _time),
+            () => new GitHubRepository(_server.Address, repository, null, _time, _progress),
             Throws.TypeOf<RolloutException>().With.Message.EqualTo($"'{repository}' is not a GitHub repository of the form owner/name."));
     }
 
@@ -362,6 +480,21 @@ public sealed class CiWorkflowTests
     {
         context.Response.StatusCode = status;
         return JsonAsync(context, new { message, documentation_url = "https://docs.example/rest" });
+    }
+
+    private static Task Limit(HttpContext context, string header, string value)
+    {
+        context.Response.Headers.Date = "Mon, 23 Nov 2026 12:00:00 GMT";
+        context.Response.Headers["X-RateLimit-Limit"] = "60";
+        context.Response.Headers["X-RateLimit-Remaining"] = header == "Retry-After" ? "59" : "0";
+        context.Response.Headers[header] = value;
+        return Refuse(context, 403, header == "Retry-After" ? "You have exceeded a secondary rate limit." : "API rate limit exceeded for 127.0.0.1.");
+    }
+
+    private static Task PageAsync(HttpContext context)
+    {
+        context.Response.ContentType = "text/html; charset=utf-8";
+        return context.Response.WriteAsync("<html>Log in</html>");
     }
 
     private static async Task JsonAsync(HttpContext context, object body)
@@ -397,6 +530,8 @@ public sealed class CiWorkflowTests
 
         public string VerifyConclusion { get; init; } = "success";
 
+        public string VerifyStatus { get; init; } = "completed";
+
         public string? FailedStep { get; init; }
 
         public object Json => new
@@ -419,8 +554,8 @@ public sealed class CiWorkflowTests
             {
                 id = 1,
                 name = VerifyName,
-                status = "completed",
-                conclusion = VerifyConclusion,
+                status = VerifyStatus,
+                conclusion = VerifyStatus == "completed" ? VerifyConclusion : null,
                 steps = new[]
                 {
                     new { name = "Check out", status = "completed", conclusion = "success", number = 1 },
