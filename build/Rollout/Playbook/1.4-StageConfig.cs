@@ -1,5 +1,4 @@
 using Cake.Frosting;
-using Rollout.Platform;
 
 namespace Rollout.Playbook;
 
@@ -7,7 +6,7 @@ namespace Rollout.Playbook;
 /// "Commit any configuration overrides to the blue environment values file and verify secrets are present for company and director accounts."
 /// <para>Changes: nothing. Done when: overlays and chart are committed, the chart lints and renders each object once, every secret that the rendered
 /// workloads refer to exists with its keys, without placeholders and in its type's shape, every production host has a TLS secret, exchange keys have their shape, no overlay drops a
-/// variable that live has, no Argo CD or Flux owns a slot, both slots have an ingress class and an address of their own, live's session works, and both last longer than a freeze. Undone by: nothing to undo.</para>
+/// variable that live has, no Argo CD or Flux owns a slot, both slots have an ingress class and an address of their own, live's session works, and both outlast a freeze. Undone by: nothing to undo.</para>
 /// </summary>
 [TaskDescription("1.4 Stage config: overlays are committed, and secrets of company and directors are present")]
 [IsDependentOn(typeof(ExportHealthSnapshot))]
@@ -41,7 +40,13 @@ public sealed class StageConfig : PlaybookStep
         found.Problems.AddRange(run.Hosts.Where(h => rendered.TlsSecretOf(h) is null).Select(h => $"no Ingress names a TLS secret for {h}"));
         await StoreChecks.LookAsync(run, rendered, found, cancellationToken);
         await IngressChecks.LookAsync(run, rendered, found, cancellationToken);
-        found.Problems.AddRange(await ShortSessionsAsync(run, cancellationToken));
+
+        // Later, when this is looked at again, the sessions of then are long gone; 3.1 looks at those of now.
+        if (!run.Journal.IsDone(Name))
+        {
+            await Sessions.LookAsync(run, found, cancellationToken);
+        }
+
         Settle(run, found);
 
         // There is time to renew until 3.1, which refuses these.
@@ -64,23 +69,5 @@ public sealed class StageConfig : PlaybookStep
                 $"{found.Problems.Count} {(found.Problems.Count == 1 ? "thing is" : "things are")} not as {run.Release} needs {(found.Problems.Count == 1 ? "it" : "them")}:\n  - {string.Join("\n  - ", found.Problems)}",
                 $"Mend {(found.Problems.Count == 1 ? "it" : "them")} and run the same command again.");
         }
-    }
-
-    // Prepare may be hours before the freeze, and 3.1 looks again; a session that is too short for the freeze alone cannot become longer.
-    private static async Task<IEnumerable<string>> ShortSessionsAsync(RolloutRun run, CancellationToken cancellationToken)
-    {
-        var longest = Fences.LongestFreeze(run.Settings);
-        var problems = new List<string>();
-        foreach (var slot in new[] { run.Live, run.Candidate })
-        {
-            var session = await SafeModeSeed.ReadSessionAsync(slot.Redis.Reveal(), slot.Session, cancellationToken);
-            var left = session?.ExpiresAt - run.Time.GetUtcNow();
-            if (left < longest)
-            {
-                problems.Add($"the session of {run.Named(slot)} is valid for {Waiting.Words(left.Value)} and the freeze could take {Waiting.Words(longest)}: log in again and set ROLLOUT_SECRETS_SESSION_{slot.Name.ToUpperInvariant()}");
-            }
-        }
-
-        return problems;
     }
 }

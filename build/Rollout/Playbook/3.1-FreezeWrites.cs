@@ -1,8 +1,6 @@
 using System.Text.Json.Nodes;
 using Cake.Frosting;
-using Rollout.Environments;
 using Rollout.Journal;
-using Rollout.Platform;
 
 namespace Rollout.Playbook;
 
@@ -23,7 +21,7 @@ public sealed class FreezeWrites : PlaybookStep
         foreach (var (slot, stack) in new[] { (run.Live, run.LiveStack), (run.Candidate, run.CandidateStack) })
         {
             await Fences.RefuseForeignAsync(run, slot, stack, cancellationToken);
-            await RequireSessionAsync(run, slot, cancellationToken);
+            await Sessions.RequireAsync(run, slot, cancellationToken);
         }
 
         return new StepPlan(
@@ -84,19 +82,6 @@ public sealed class FreezeWrites : PlaybookStep
         else
         {
             await Edges.RequireReadyAsync(run, cancellationToken);
-        }
-    }
-
-    // A token that dies inside the freeze leaves nobody who could lift it (platform contract, section 5).
-    private static async Task RequireSessionAsync(RolloutRun run, SlotPlace slot, CancellationToken cancellationToken)
-    {
-        var margin = Fences.LongestFreeze(run.Settings);
-        var session = await SafeModeSeed.ReadSessionAsync(slot.Redis.Reveal(), slot.Session, cancellationToken);
-        if (session is not null && session.ExpiresAt - run.Time.GetUtcNow() < margin)
-        {
-            throw new RolloutException(
-                $"The session of {run.Named(slot)} ends at {session.ExpiresAt:yyyy-MM-dd HH:mm:ss} UTC, in less than {margin.TotalSeconds:0} s: it could die inside the freeze. Nothing was changed.",
-                $"Log in again and set ROLLOUT_SECRETS_SESSION_{slot.Name.ToUpperInvariant()}.");
         }
     }
 

@@ -13,14 +13,6 @@ internal static class Fences
     /// <summary>A second look at a fence that was proven a moment ago: long enough to see an OMS that sends, short enough not to lengthen the freeze.</summary>
     public static readonly TimeSpan SecondLook = TimeSpan.FromMilliseconds(500);
 
-    /// <summary>How long a freeze could take by the time limits of what is in it, 3.1 to 3.4, and never less than <c>Fence.SessionMargin</c>.</summary>
-    public static TimeSpan LongestFreeze(RolloutSettings settings)
-    {
-        var limits = (2 * settings.Duration("Fence.Timeout")) + settings.Duration("Dns.Timeout") + settings.Duration("Monitoring.Timeout") + settings.Duration("Monitoring.OrdersTimeout");
-        var margin = settings.Duration("Fence.SessionMargin");
-        return limits > margin ? limits : margin;
-    }
-
     /// <summary>Sets both fences, journalling first what was in force, and observes that no real order leaves the slot.</summary>
     /// <returns>When the last order was known to be possible: the freeze window's beginning.</returns>
     /// <param name="mustSeeFlow">Whether orders must be seen to be simulated: on a slot that trades, silence alone proves nothing.</param>

@@ -9,6 +9,9 @@ public sealed class FreezeWritesTests() : StepTests(nameof(FreezeWrites))
 {
     protected override async Task MisbehaveAsync()
     {
+        var refused = await FailsAsync(
+            ExitCode.Failed, "the session of live (blue) ends at", "--fence-timeout=86400", "--dns-timeout=86400", "--monitoring-timeout=86400", "--chart-timeout=86400", "--monitoring-orders-timeout=86400");
+        Assert.That(refused.Error, Does.Contain("Nothing was changed").And.Contain("a freeze could take 168 h 0 min"));
         await World.SetFaultAsync("oms-ignores-simulation", "blue");
         await FailsAsync(ExitCode.Held, "blue", "--fence-timeout=5");
     }

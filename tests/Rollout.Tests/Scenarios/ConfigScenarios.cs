@@ -221,6 +221,15 @@ public sealed class ConfigScenarios
         }
     }
 
+    [Test, Order(1)]
+    public async Task Sessions_that_the_longest_freeze_would_outlive_are_refused_for_both_slots()
+    {
+        var refused = await StageAsync(Longest);
+        Assert.That(refused.ExitCode, Is.EqualTo((int)ExitCode.Failed), refused.Everything);
+        Assert.That(refused.Error, Does.Contain("2 things are not as").And.Contain("the session of live (blue) ends at").And.Contain("the session of candidate (green) ends at")
+            .And.Contain("a freeze could take 168 h 0 min"), refused.Everything);
+    }
+
     // Last: a step that is done does not look again.
     [Test, Order(2)]
     public async Task The_commit_and_each_overlay_are_on_record()
@@ -233,7 +242,15 @@ public sealed class ConfigScenarios
         var overlays = data["overlays"]!.AsObject();
         Assert.That(overlays.Select(o => o.Key), Is.EqualTo(new[] { "deploy/environments/values-rehearsal.yaml", "deploy/environments/values-green.yaml" }));
         Assert.That(overlays.Select(o => o.Value!.GetValue<string>()), Is.All.Match("^[0-9a-f]{64}$"));
+
+        // Sessions end; that is no drift of what was looked at.
+        var status = await _world.RunAsync(["--target=Status", "--verify", .. Longest]);
+        Assert.That(status.Output, Does.Match(@"drift\s+none"), status.Everything);
     }
+
+    // A rehearsal's sessions live for seven days; so long may nobody wait.
+    private static string[] Longest =>
+        ["--fence-timeout=86400", "--dns-timeout=86400", "--monitoring-timeout=86400", "--chart-timeout=86400", "--monitoring-orders-timeout=86400"];
 
     private Task<CallResult> StageAsync(params string[] arguments) => _world.RunAsync([$"--target={nameof(StageConfig)}", "--exclusive", .. arguments]);
 }
