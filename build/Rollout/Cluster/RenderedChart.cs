@@ -277,7 +277,7 @@ public sealed class RenderedChart
 
     private static string? NamespaceOf(JsonObject item) => Given((item["metadata"] as JsonObject)?["namespace"]);
 
-    private static string NameOf(JsonObject item) => item["metadata"]!["name"]!.GetValue<string>();
+    internal static string NameOf(JsonObject item) => item["metadata"]!["name"]!.GetValue<string>();
 
     private static string? Text(JsonObject from, string name) => from[name]?.GetValue<string>();
 

@@ -8,7 +8,7 @@ namespace Rollout.Playbook;
 /// <summary>
 /// "Run the targeted CI workflow (.github/workflows/ci.yaml) and spot-check the governance audit tests against the green namespace credentials."
 /// <para>Changes: nothing, or a run of CI where there is none and <c>Github.Dispatch</c> allows it. Done when: the release's commit has a green run with the named job, its logs are kept, the governance tests pass (a check of the code, not
-/// of the stack), and the candidate answers on its staging hosts and to its session. Undone by: nothing to undo.</para>
+/// of the stack), and the candidate answers to its session and, with certificates and headers, on its staging hosts. Undone by: nothing to undo.</para>
 /// </summary>
 [TaskDescription("2.5 Smoke test: CI of the release's commit is green, and the candidate answers on its staging hosts")]
 [IsDependentOn(typeof(SeedState))]
@@ -88,22 +88,5 @@ public sealed class SmokeTest : PlaybookStep
         return id;
     }
 
-    protected override async Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken)
-    {
-        var address = await run.AddressAsync(run.Candidate, cancellationToken);
-        var hosts = (await run.RenderAsync(run.Candidate, run.CandidateValues, "candidate", cancellationToken)).Hosts.Except(run.Hosts).ToList();
-        var refused = await Waiting.UntilAsync(
-            "the staging hosts to answer",
-            async token => (await Task.WhenAll(hosts.Select(h => run.Probe.ProbeAsync(h, "/", address, token))))
-                .Where(p => !Edges.IsServed(p)).Select(Edges.Describe).ToList(),
-            missing => missing.Count == 0,
-            missing => $"{missing.Count} of {hosts.Count}: {missing[0]}",
-            TimeSpan.FromSeconds(15),
-            TimeSpan.FromMilliseconds(250),
-            run.Time,
-            run.Console.Progress,
-            cancellationToken);
-        _ = refused;
-        run.Console.Note($"{hosts.Count} staging hosts answer at {address}");
-    }
+    protected override Task ConfirmAsync(RolloutRun run, CancellationToken cancellationToken) => StagingHosts.RequireAsync(run, cancellationToken);
 }

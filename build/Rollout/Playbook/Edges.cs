@@ -6,7 +6,7 @@ using Rollout.Traffic;
 
 namespace Rollout.Playbook;
 
-/// <summary>What 2.5, 3.1, 3.2 and 5.3 want to see of a slot's edge.</summary>
+/// <summary>What 3.1, 3.2 and 5.3 want to see of a slot's edge.</summary>
 internal static class Edges
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
@@ -217,7 +217,8 @@ internal static class Edges
         }
     }
 
-    private static Dictionary<string, string> Promised(string host, IEnumerable<JsonObject> ingresses)
+    /// <summary>The headers that the host's Ingresses set.</summary>
+    internal static Dictionary<string, string> Promised(string host, IEnumerable<JsonObject> ingresses)
     {
         var headers = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
         foreach (var ingress in ingresses.Where(i => RenderedChart.HostsOf(i).Contains(host, StringComparer.OrdinalIgnoreCase)))

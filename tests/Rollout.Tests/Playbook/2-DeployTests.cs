@@ -134,11 +134,23 @@ public sealed class SmokeTestTests() : StepTests(nameof(SmokeTest))
     {
         await World.SetFaultAsync("ci-failed");
         await FailsAsync(ExitCode.Failed, "verify");
+        await World.ClearFaultsAsync();
+
+        const string oms = "oms.staging.aether.example.com", risk = "risk.staging.aether.example.com", fees = "fees.staging.aether.example.com";
+        await World.SetFaultAsync("edge-missing-header", $"green:{oms}");
+        await World.SetFaultAsync("edge-wrong-certificate", $"green:{risk}");
+        await World.SetFaultAsync("edge-not-found", $"green:{fees}");
+        var failed = await FailsAsync(ExitCode.Failed, "does not answer on its staging hosts as clients need it");
+        Assert.That(failed.Error, Does.Match($@"{oms} at \S+: header \S+ is absent, expected '").And.Match($@"{risk} at \S+: .*certificate").And.Match($@"{fees} at \S+ answered 404 from the default backend"));
+        await World.ClearFaultsAsync();
+
+        await World.SetFaultAsync("session-store-missing", "green");
+        await FailsAsync(ExitCode.Failed, "session store");
     }
 
     protected override Task SeeAsync(CallResult done)
     {
-        Assert.That(done.Output, Does.Contain("18 staging hosts answer"));
+        Assert.That(done.Output, Does.Match(@"18 staging hosts answer at \S+ with their headers and certificates, no worse than live"));
         return Task.CompletedTask;
     }
 }
