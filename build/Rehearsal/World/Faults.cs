@@ -23,7 +23,7 @@ public sealed class Faults
         ["edge-not-found"] = "SLOT:HOST: 404",
         ["ci-failed"] = "CI runs of release commits concluded 'failure'",
         ["ci-cancelled"] = "CI runs of release commits concluded 'cancelled'",
-        ["ci-missing"] = "no CI run exists for release commits",
+        ["ci-missing"] = "no CI run exists for release commits; dispatch or dispatch:INPUT: one can be dispatched, and its name shows INPUT",
         ["github-limit"] = "N: the next N calls answer 403 with Retry-After (secondary rate limit)",
         ["registry-missing-tag"] = "REPOSITORY: its tags are unknown",
         ["registry-down"] = "every call answers 503",

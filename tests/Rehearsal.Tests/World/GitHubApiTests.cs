@@ -92,6 +92,33 @@ public sealed class GitHubApiTests
             Throws.InstanceOf<NotFoundException>());
     }
 
+    [TestCase("", null, "does not have 'workflow_dispatch'")]
+    [TestCase("dispatch", "id", "Unexpected inputs provided: [\"id\"]")]
+    [TestCase("dispatch:id", "other", "Unexpected inputs provided: [\"other\"]")]
+    [TestCase("dispatch", null, null)]
+    [TestCase("dispatch:id", "id", null)]
+    public async Task Missing_CI_can_be_dispatched_where_the_fault_says_so_and_its_name_shows_the_input(string argument, string? input, string? refusal)
+    {
+        _place.Faults.Set("ci-missing", argument);
+        using var body = new JsonObject { ["ref"] = "v2026.11.1", ["inputs"] = input is null ? [] : new JsonObject { [input] = "rollout-4711" } }.Json();
+        using var answer = await _client.PostAsync("actions/workflows/ci.yaml/dispatches", body);
+        _place.Clock.Advance(TimeSpan.FromSeconds(4));
+        var runs = (await RunsAsync(new WorkflowRunsRequest { HeadSha = Releases[1].Sha })).WorkflowRuns;
+        if (refusal is not null)
+        {
+            Assert.That((int)answer.StatusCode, Is.EqualTo(422));
+            Assert.That((string)(await answer.JsonAsync())["message"]!, Does.Contain(refusal));
+            Assert.That(runs, Is.Empty);
+            return;
+        }
+
+        Assert.That(answer.StatusCode, Is.EqualTo(HttpStatusCode.NoContent));
+        Assert.That(
+            (runs.Single().Event, runs.Single().DisplayTitle, runs.Single().Conclusion!.Value.StringValue),
+            Is.EqualTo(("workflow_dispatch", input is null ? "CI" : "CI rollout-4711", "success")));
+        Assert.That((await _octokit.Actions.Workflows.Jobs.List("aether", "platform", runs.Single().Id)).Jobs.Single().Name, Is.EqualTo("verify"));
+    }
+
     [Test]
     public async Task A_dispatched_run_shows_a_second_later_and_goes_through_its_states()
     {

@@ -19,7 +19,7 @@ public sealed record GitHubOptions(string Token, string Repository);
 /// <summary>
 /// GitHub's REST API under <c>/api/v3</c> (where Octokit looks on every host but GitHub's own), as far as a rollout asks it:
 /// commits, tags, releases, and Actions with the dispatch race: a dispatched run shows only a second later, and only
-/// <c>return_run_details</c> tells which one it is. <c>ci.yaml</c> has no <c>workflow_dispatch</c>, as Aether's. Logs are a redirect to
+/// <c>return_run_details</c> tells which one it is. <c>ci.yaml</c> has no <c>workflow_dispatch</c>, as Aether's, unless <c>ci-missing</c> gives it one. Logs are a redirect to
 /// another host, which refuses requests that carry credentials, as the real storage does.
 /// </summary>
 public sealed class GitHubApi : IAsyncDisposable
@@ -199,7 +199,7 @@ public sealed class GitHubApi : IAsyncDisposable
         lock (_lock)
         {
             var isMissing = _place.Fault("ci-missing") is not null;
-            var visible = _runs.Where(run => run.IsVisible(Now) && !(isMissing && run.Workflow.File == "ci.yaml"));
+            var visible = _runs.Where(run => run.IsVisible(Now) && !(isMissing && run.Workflow.File == "ci.yaml" && !run.IsDispatched));
             return [.. visible.OrderByDescending(run => run.Created)];
         }
     }
@@ -319,7 +319,8 @@ public sealed class GitHubApi : IAsyncDisposable
         }
 
         var body = await context.Request.ReadObjectAsync(context.RequestAborted);
-        if (!workflow.IsDispatchable)
+        var (isDispatchable, declared) = TriggerOf(workflow);
+        if (!isDispatchable)
         {
             await RefuseAsync(context, 422, "Workflow does not have 'workflow_dispatch' trigger");
             return;
@@ -331,19 +332,20 @@ public sealed class GitHubApi : IAsyncDisposable
             return;
         }
 
-        // Aether's dispatchable workflows declare no inputs, so any is unexpected.
-        if (body["inputs"] is JsonObject { Count: > 0 } inputs)
+        var inputs = body["inputs"] as JsonObject ?? [];
+        if (inputs.Where(input => input.Key != declared).Select(input => $"\"{input.Key}\"").ToList() is { Count: > 0 } unexpected)
         {
-            var names = inputs.Select(input => $"\"{input.Key}\"");
-            await RefuseAsync(context, 422, $"Unexpected inputs provided: [{string.Join(", ", names)}]");
+            await RefuseAsync(context, 422, $"Unexpected inputs provided: [{string.Join(", ", unexpected)}]");
             return;
         }
 
+        // As a run-name that shows the input does.
+        var title = declared is not null && (string?)inputs[declared] is { Length: > 0 } shown ? $"{workflow.Name} {shown}" : workflow.Name;
         GitHubRun run;
         lock (_lock)
         {
             var number = _runs.Count(other => other.Workflow == workflow) + 1;
-            run = new GitHubRun(++_lastRun, workflow, number, 1, "workflow_dispatch", reference, commit.Sha, workflow.Name, Now, Now, true);
+            run = new GitHubRun(++_lastRun, workflow, number, 1, "workflow_dispatch", reference, commit.Sha, title, Now, Now, true);
             _runs.Add(run);
             Save();
         }
@@ -361,6 +363,14 @@ public sealed class GitHubApi : IAsyncDisposable
             ["run_url"] = $"{Address}api/v3/repos/{_options.Repository}/actions/runs/{run.Id}",
             ["html_url"] = $"{Address}{_options.Repository}/actions/runs/{run.Id}",
         });
+    }
+
+    // Aether's dispatchable workflows declare no inputs.
+    private (bool IsDispatchable, string? Input) TriggerOf(GitHubWorkflow workflow)
+    {
+        return workflow.File == "ci.yaml" && _place.Fault("ci-missing")?.Split(':') is ["dispatch", .. var input]
+            ? (true, input.FirstOrDefault())
+            : (workflow.IsDispatchable, null);
     }
 
     private async Task RerunAsync(HttpContext context, string id)
