@@ -35,12 +35,21 @@ public sealed class S3Bucket : IComplianceBucket, IDisposable
     private const long LargestObject = 5L * 1024 * 1024 * 1024;
     private const int LargestManifest = 64 * 1024 * 1024;
 
+    // Each file has some attempts of its own, which would be hours with thousands of files: of all requests together only these may stall, and one in so many.
+    private const int MostStalls = 16;
+    private const int AnswersToAStall = 20;
+
+    private const string Full =
+        "Storage without room takes a file and never answers: look whether it is full, read-only or degraded (Ceph: ceph health detail, ceph df). What was stored stays, so the same command goes on; Archive.Endpoint says where it is.";
+
     private readonly S3Location _location;
     private readonly TimeProvider _time;
     private readonly HttpClient _http = new(new WithoutExpectation()) { Timeout = Timeout.InfiniteTimeSpan };
     private readonly AmazonS3Client _s3;
     private readonly ResiliencePipeline _retry;
     private volatile bool _isConditional = true;
+    private int _stalled;
+    private int _answered;
 
     public S3Bucket(S3Location location, TimeProvider time)
     {
@@ -282,11 +291,13 @@ public sealed class S3Bucket : IComplianceBucket, IDisposable
                     using var idle = new Idle(_location.Patience, token);
                     try
                     {
-                        return await ask(idle);
+                        var answer = await ask(idle);
+                        Interlocked.Increment(ref _answered);
+                        return answer;
                     }
                     catch (OperationCanceledException exception) when (!token.IsCancellationRequested)
                     {
-                        throw new IOException($"nothing moved for {_location.Patience.TotalSeconds:0.#} s", exception);
+                        throw Stalled(key, exception);
                     }
                 },
                 cancellationToken);
@@ -299,9 +310,22 @@ public sealed class S3Bucket : IComplianceBucket, IDisposable
         {
             throw new RolloutException(
                 $"Object storage at {_location.Endpoint.Authority} gave no answer for '{key}' of bucket '{_location.Bucket}': {Innermost(exception)}.",
-                "Archive.Endpoint says where it is; what was stored stays, so the same command goes on.",
+                exception.InnerException is OperationCanceledException ? Full : "Archive.Endpoint says where it is; what was stored stays, so the same command goes on.",
                 innerException: exception);
         }
+    }
+
+    // A few are repeated; too many end everything that is stored or read here.
+    private Exception Stalled(string key, OperationCanceledException exception)
+    {
+        var nothing = $"nothing moved for {_location.Patience.TotalSeconds:0.#} s";
+        var (stalled, answered) = (Interlocked.Increment(ref _stalled), Volatile.Read(ref _answered));
+        return stalled <= MostStalls + (answered / AnswersToAStall)
+            ? new IOException(nothing, exception)
+            : new RolloutException(
+                $"Object storage at {_location.Endpoint.Authority} stalls: {nothing} in {stalled} requests to bucket '{_location.Bucket}', {answered} were answered; the last was for '{key}'. It was given up as a whole.",
+                Full,
+                innerException: exception);
     }
 
     private RolloutException Refused(string key, AmazonServiceException exception) => new(
@@ -311,6 +335,7 @@ public sealed class S3Bucket : IComplianceBucket, IDisposable
             "SignatureDoesNotMatch" => "The secret key or the signing region is wrong; the region is the storage cluster's name.",
             "AccessDenied" or "InvalidAccessKeyId" => "The access key is unknown, or may not read, list and write this bucket; one that may not list is refused what is missing.",
             "NoSuchBucket" => "Give the endpoint without the bucket, and the bucket's name beside it.",
+            "QuotaExceeded" => "The bucket's or the user's quota is used up: raise it, and run the same command again.",
             "RequestTimeTooSkewed" => "This machine's clock and the storage's differ by more than 15 minutes.",
             "InvalidRequest" or "InvalidArgument" or "ObjectLockConfigurationNotFoundError" when _location.Lock is not null =>
                 "A lock needs a bucket that was made with Object Lock; or set Archive.LockDays to 0.",

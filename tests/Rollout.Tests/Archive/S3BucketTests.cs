@@ -82,9 +82,44 @@ public sealed class S3BucketTests
             _s3.Troubles.Enqueue(Reply.Stall);
         }
 
-        Assert.That(
-            (await Assert.ThrowsAsync<RolloutException>(() => PutAsync(bucket)))!.Message,
-            Does.Contain("gave no answer").And.Contain("nothing moved for 0.1 s").And.Contain("compliance"));
+        var failure = (await Assert.ThrowsAsync<RolloutException>(() => PutAsync(bucket)))!;
+        Assert.That(failure.Message, Does.Contain("gave no answer").And.Contain("nothing moved for 0.1 s").And.Contain("compliance"));
+        Assert.That(failure.Hint, Does.Contain("look whether it is full"));
+    }
+
+    // All that eight uploads at once may try is forty; three stalls before each of sixty files would be waited out one by one.
+    [TestCase(int.MaxValue)]
+    [TestCase(3)]
+    public async Task A_full_storage_that_never_answers_uploads_is_given_up_as_a_whole(int stalls)
+    {
+        using var bucket = _s3.Bucket(patience: TimeSpan.FromMilliseconds(100));
+        _s3.StallsEachUpload = stalls;
+        var failure = (await Assert.ThrowsAsync<RolloutException>(() => ArchiveAsync(bucket, 60)))!;
+        Assert.That(failure.Message, Does.Match(@"stalls: nothing moved for 0.1 s in \d+ requests to bucket 'compliance', \d+ were answered; the last was for 'r/1/Step/\d+'. It was given up as a whole"));
+        Assert.That(failure.Hint, Does.Contain("ceph df").And.Contain("the same command goes on"));
+        Assert.That(_s3.Requests.Count(r => r.Method == "PUT"), Is.LessThan(40));
+        Assert.That(_s3.Objects.Keys, Has.None.Contains("manifest-"));
+
+        // When there is room again, the same command goes on.
+        _s3.StallsEachUpload = 0;
+        using var roomy = _s3.Bucket();
+        Assert.That((await ArchiveAsync(roomy, 60)).Objects, Has.Count.EqualTo(60));
+    }
+
+    [Test]
+    public async Task Some_uploads_that_stall_are_made_again()
+    {
+        using var bucket = _s3.Bucket(patience: TimeSpan.FromSeconds(2));
+        _s3.StallsEachUpload = 1;
+        Assert.That((await ArchiveAsync(bucket, 4)).Objects, Has.Count.EqualTo(4));
+    }
+
+    [Test]
+    public async Task A_quota_that_is_used_up_is_told()
+    {
+        using var bucket = _s3.Bucket();
+        _s3.Troubles.Enqueue(new Reply(403, "<Error><Code>QuotaExceeded</Code></Error>", "application/xml"));
+        Assert.That((await Assert.ThrowsAsync<RolloutException>(() => PutAsync(bucket)))!.Hint, Does.Contain("quota is used up"));
     }
 
     [Test]
@@ -198,6 +233,25 @@ public sealed class S3BucketTests
         Assert.That(
             (await bucket.ListAsync("p/", CancellationToken.None)).Select(o => o.Key),
             Is.EqualTo(new[] { "p/a", "p/b", "p/c", "p/d", "p/e" }));
+    }
+
+    private async Task<ArchiveManifest> ArchiveAsync(S3Bucket bucket, int files)
+    {
+        var directory = Directory.CreateTempSubdirectory("rollout-archive-").FullName;
+        try
+        {
+            var evidence = new EvidenceFolder(directory);
+            for (var i = 0; i < files; i++)
+            {
+                await evidence.WriteAsync("Step", $"{i}", $"evidence {i}", CancellationToken.None);
+            }
+
+            return await ComplianceArchive.StoreAsync("v1", [new ArchiveSource(evidence)], bucket, "r", "1", "head", _s3.Time, new Reports(), CancellationToken.None);
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
     }
 
     private Task<bool> PutAsync(S3Bucket bucket, bool mayBeThere = true) => bucket.PutAsync("a/b", _file, Sha256OfHello, mayBeThere, CancellationToken.None);

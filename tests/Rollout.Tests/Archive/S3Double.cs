@@ -16,6 +16,7 @@ internal sealed partial class S3Double : IAsyncDisposable
     private const string AccessKey = "AKTEST";
     private const string SecretKey = "s3-secret-key";
 
+    private readonly ConcurrentDictionary<string, int> _stalls = new(StringComparer.Ordinal);
     private HttpDouble _http = null!;
 
     public ConcurrentDictionary<string, byte[]> Objects { get; } = new(StringComparer.Ordinal);
@@ -25,6 +26,9 @@ internal sealed partial class S3Double : IAsyncDisposable
 
     /// <summary>How many answers to uploads that took effect are lost.</summary>
     public int LosesAnswers { get; set; }
+
+    /// <summary>How often each upload gets no answer and takes no effect, as where there is no room.</summary>
+    public int StallsEachUpload { get; set; }
 
     /// <summary>How many uploads took effect.</summary>
     public int Stored { get; private set; }
@@ -71,6 +75,8 @@ internal sealed partial class S3Double : IAsyncDisposable
         var key = seen.Path["/compliance".Length..].TrimStart('/');
         switch (seen.Method)
         {
+            case "PUT" when _stalls.AddOrUpdate(key, 1, (_, count) => count + 1) <= StallsEachUpload:
+                return Reply.Stall;
             case "PUT":
                 if (seen.Header("If-None-Match") == "*" && Objects.ContainsKey(key))
                 {
