@@ -41,18 +41,25 @@ internal static class Sessions
         var found = new Findings();
         var (session, unknown) = await ReadAsync(slot, cancellationToken);
         Judge(run.Named(slot), slot.Name, session, unknown, run.Time.GetUtcNow(), LongestFreeze(run.Settings), found);
-
-        // In a freeze the way on is the shortest way out of it.
-        var isFrozen = run.Progress.FrozenSince is not null;
-        foreach (var warning in isFrozen ? [.. found.Warnings, .. found.Problems] : found.Warnings)
+        foreach (var warning in Settle(found, slot.Name, isFrozen: run.Progress.FrozenSince is not null))
         {
             run.Console.Warning(warning);
         }
+    }
 
-        if (!isFrozen && found.Problems is [var problem, ..])
+    /// <summary>What is to be warned of.</summary>
+    /// <exception cref="RolloutException">There is a problem, and nothing is frozen yet.</exception>
+    internal static IReadOnlyList<string> Settle(Findings found, string slot, bool isFrozen)
+    {
+        // In a freeze the way on is the shortest way out of it.
+        if (isFrozen)
         {
-            throw new RolloutException($"Nothing was changed: {problem}.", $"Log in again, set {VariableOf(slot.Name)} and run the same command again.");
+            return [.. found.Warnings, .. found.Problems];
         }
+
+        return found.Problems is [var problem, ..]
+            ? throw new RolloutException($"Nothing was changed: {problem}.", $"Log in again, set {VariableOf(slot)} and run the same command again.")
+            : found.Warnings;
     }
 
     /// <summary>Judges one.</summary>

@@ -14,7 +14,11 @@ public sealed class SessionsTests
         var settings = RolloutSettings.Resolve(
             new Dictionary<string, string?>
             {
-                ["fence-timeout"] = "1", ["dns-timeout"] = "10", ["monitoring-timeout"] = "100", ["chart-timeout"] = "1000", ["monitoring-orders-timeout"] = "10000",
+                ["fence-timeout"] = "1",
+                ["dns-timeout"] = "10",
+                ["monitoring-timeout"] = "100",
+                ["chart-timeout"] = "1000",
+                ["monitoring-orders-timeout"] = "10000",
             },
             new Dictionary<string, string?>(),
             Path.GetTempPath());
@@ -44,6 +48,17 @@ public sealed class SessionsTests
         var found = Judge(null, unknown);
         Assert.That(found.Problems, Is.Empty);
         Assert.That(found.Warnings.Single(), Does.Contain("how long the session of candidate (green) is valid is not known").And.Contain(says).And.Contain("44 min 0 s"));
+    }
+
+    [Test]
+    public void A_freeze_is_not_begun_with_a_short_session_but_one_in_force_goes_on()
+    {
+        var found = Judge(new StoredSession("company", Now.AddMinutes(30)));
+        var refused = Assert.Throws<RolloutException>(() => Sessions.Settle(found, "green", isFrozen: false))!;
+        Assert.That(refused.Message, Does.StartWith("Nothing was changed: the session of candidate (green) ends at"));
+        Assert.That(refused.Hint, Does.Contain("ROLLOUT_SECRETS_SESSION_GREEN"));
+        Assert.That(Sessions.Settle(found, "green", isFrozen: true), Is.EqualTo(found.Problems));
+        Assert.That(Sessions.Settle(Judge(null), "green", isFrozen: false).Single(), Does.Contain("is not known"));
     }
 
     private static Findings Judge(StoredSession? session, string? unknown = null)
