@@ -9,6 +9,8 @@ namespace Rehearsal.Tests.Contract;
 /// <summary>An API server that cases are run on, known by its kubeconfig alone.</summary>
 internal sealed class ContractServer : IDisposable
 {
+    private const string Probe = """{"metadata":{"name":"probe"},"spec":{"containers":[{"name":"c","image":"none"}]}}""";
+
     private static int _made;
 
     private readonly ContractTools _tools;
@@ -58,7 +60,8 @@ internal sealed class ContractServer : IDisposable
         try
         {
             using var patience = new CancellationTokenSource(Patience.Limit);
-            while ((await SendAsync("GET", $"/api/v1/namespaces/{ns}/serviceaccounts/default", null)).Code != 200)
+            // Pods are refused until the namespace has its account, and in older versions until that has its token.
+            while ((await SendAsync("POST", $"/api/v1/namespaces/{ns}/pods?dryRun=All", Probe)).Code != 201)
             {
                 await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System, patience.Token);
             }

@@ -137,7 +137,9 @@ public sealed partial class ContractTests
     }
 
     private static ContainerImage? Image(string image) => image == "k8s.gcr.io/pause:3.2"
-        ? (start, _) => Task.FromResult<IRunningContainer>(new FakeContainer(start))
+        ? (start, _) => start.Command.Count == 0
+            ? Task.FromResult<IRunningContainer>(new FakeContainer(start))
+            : throw new InvalidOperationException($"there is no {start.Command[0]} in the image")
         : null;
 
     [GeneratedRegex(@"\G\|.*\|(?=\n)\n?", RegexOptions.None)]

@@ -56,7 +56,8 @@ internal sealed partial class NormalForm(IReadOnlyList<(string Text, string Word
                 var sorted = new JsonObject();
                 foreach (var (name, value) in map.OrderBy(pair => pair.Key, StringComparer.Ordinal))
                 {
-                    if (name is not "managedFields" || fields)
+                    // A member that is null is a member that is not there.
+                    if (value is not null && (name is not "managedFields" || fields))
                     {
                         var inner = name == "items" && kind?.EndsWith("List", StringComparison.Ordinal) == true ? kind[..^4] : kind;
                         sorted[Of(name)] = Canonical(value, fields, inner, name);
@@ -65,7 +66,14 @@ internal sealed partial class NormalForm(IReadOnlyList<(string Text, string Word
 
                 return sorted;
             case JsonArray list:
-                return new JsonArray(list.Select(item => Canonical(item, fields, kind, key)).ToArray());
+                var items = list.Select(item => Canonical(item, fields, kind, key));
+                return new JsonArray((key switch
+                {
+                    // A real server may say the same twice, and conditions have no order.
+                    "causes" => items.DistinctBy(item => item!.ToJsonString()),
+                    "conditions" => items.OrderBy(item => (string?)item?["type"], StringComparer.Ordinal),
+                    _ => items,
+                }).ToArray());
             case JsonValue value when value.TryGetValue<string>(out var text):
                 return key switch
                 {
@@ -113,6 +121,8 @@ internal sealed partial class NormalForm(IReadOnlyList<(string Text, string Word
         text = HashSuffix().Replace(text, "-<hash>");
         text = Suffix().Replace(text, "-<suffix>");
         text = RevisionLine().Replace(text, "$1<revision>");
+        text = Waiting().Replace(text, "");
+        text = Hunk().Replace(text, "@@");
         text = AgeColumn().Replace(text, "<age>");
         return Columns().Replace(text, "   ");
     }
@@ -155,8 +165,15 @@ internal sealed partial class NormalForm(IReadOnlyList<(string Text, string Word
     [GeneratedRegex("-[bcdfghjklmnpqrstvwxz2456789]{5}\\b")]
     private static partial Regex Suffix();
 
-    [GeneratedRegex("(resourceVersion: |resource version: )\"?\\d+( \\(\\d+\\))?\"?")]
+    [GeneratedRegex("(resourceVersion: |resource version: |ResourceVersion in record |\\\\\"resourceVersion\\\\\":|, current: )\\\\?\"?\\(?\\d+\\)?( \\(\\d+\\))?\\\\?\"?")]
     private static partial Regex RevisionLine();
+
+    // What a rollout passes through on its way depends on who looks when.
+    [GeneratedRegex("^Waiting .*\\n", RegexOptions.Multiline)]
+    private static partial Regex Waiting();
+
+    [GeneratedRegex("@@ [-+,\\d ]+ @@")]
+    private static partial Regex Hunk();
 
     [GeneratedRegex("(?<=\\S)[ \\t]{3,}(?=\\S)")]
     private static partial Regex Columns();

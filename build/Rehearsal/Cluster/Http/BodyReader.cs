@@ -53,7 +53,8 @@ internal static class BodyReader
         var version = apiVersion[(apiVersion.IndexOf('/', StringComparison.Ordinal) + 1)..];
         var sentKind = value.Text("kind") is { Length: > 0 } given ? given : kind;
         var sentVersion = value.Text("apiVersion") is { Length: > 0 } stated ? stated : apiVersion;
-        if (sentVersion != apiVersion && !(sentKind == kind && ResourceCatalog.FindKind(sentVersion, sentKind) is not null))
+        // The eviction subresource still takes the version that came before.
+        if (sentVersion != apiVersion && (sentKind, sentVersion) != ("Eviction", "policy/v1beta1") && !(sentKind == kind && ResourceCatalog.FindKind(sentVersion, sentKind) is not null))
         {
             if (sentKind == kind || ResourceCatalog.FindKind(sentVersion, sentKind) is null)
             {
@@ -68,13 +69,17 @@ internal static class BodyReader
         {
             throw ApiException.BadRequest(
                 $"{sentKind} in version \"{version}\" cannot be handled as a {kind}: converting ({version}.{sentKind}) to "
-                + $"({version}.{kind}): unknown conversion");
+                + $"({InternalGroup(apiVersion)}.{kind}): unknown conversion");
         }
 
         value["kind"] = kind;
         value["apiVersion"] = apiVersion;
         return value;
     }
+
+    /// <summary>The Go package of a group's own types, as the real server names them in its messages.</summary>
+    private static string InternalGroup(string apiVersion) =>
+        apiVersion.Contains('/', StringComparison.Ordinal) ? apiVersion.Split('/')[0].Split('.')[0] : "core";
 
     /// <summary>Optional DeleteOptions; an empty object when there is no body.</summary>
     public static async Task<JsonObject> DeleteOptionsAsync(HttpContext context)

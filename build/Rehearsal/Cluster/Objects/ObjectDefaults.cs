@@ -53,6 +53,10 @@ internal static class ObjectDefaults
             case "Deployment":
                 Deployment(value.Child("spec"));
                 break;
+            case "Event":
+                value.Default("reportingComponent", () => "");
+                value.Default("reportingInstance", () => "");
+                break;
             case "ReplicaSet":
             case "ReplicationController":
                 value.Child("spec").Default("replicas", () => 1);

@@ -198,7 +198,7 @@ internal sealed class ManagedFields
     private void WriteTo(JsonObject value)
     {
         var list = new JsonArray();
-        foreach (var (manager, fields, time) in _entries.Where(entry => !entry.Fields.IsEmpty || entry.Manager.IsApply))
+        foreach (var (manager, fields, time) in _entries.Where(entry => !entry.Fields.IsEmpty))
         {
             var item = new JsonObject
             {

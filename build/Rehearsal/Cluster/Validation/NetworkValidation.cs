@@ -43,7 +43,7 @@ internal static class NetworkValidation
     {
         if (spec.List("rules").Count == 0 && spec["defaultBackend"] is null)
         {
-            problems.InvalidAs("spec", "networking.IngressSpec{}", "either `defaultBackend` or `rules` must be specified");
+            problems.InvalidAs("spec", "[]networking.IngressRule(nil)", "either `defaultBackend` or `rules` must be specified");
         }
 
         if (spec["defaultBackend"] is JsonObject backend)
@@ -111,7 +111,7 @@ internal static class NetworkValidation
         var port = service.At("port");
         if (port.Text("name") is not { Length: > 0 } && (port.Number("number") ?? 0) == 0)
         {
-            problems.Required(at + "service.port", "port name or number is required");
+            problems.Required(at.TrimEnd('.'), "port name or number is required");
         }
         else if (port.Number("number") is { } number && number is < 0 or > 65535)
         {

@@ -121,7 +121,10 @@ internal static class WorkloadValidation
             && selector.Objects("matchExpressions").All(expression => Holds(expression, labels));
         if (!matches)
         {
-            problems.Invalid("spec.template.metadata.labels", labels ?? [], "`selector` does not match template `labels`");
+            problems.InvalidAs(
+                "spec.template.metadata.labels",
+                labels is null ? "map[string]string(nil)" : Problems.Print(labels),
+                "`selector` does not match template `labels`");
         }
     }
 
