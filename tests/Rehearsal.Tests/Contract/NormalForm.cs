@@ -69,7 +69,8 @@ internal sealed partial class NormalForm(IReadOnlyList<(string Text, string Word
                 var items = list.Select(item => Canonical(item, fields, kind, key));
                 return new JsonArray((key switch
                 {
-                    // A real server may say the same twice, and conditions have no order.
+                    // A real server may say the same twice; conditions have no order, and managers one that depends on the second.
+                    "managedFields" => items.OrderBy(item => (string?)item?["manager"], StringComparer.Ordinal),
                     "causes" => items.DistinctBy(item => item!.ToJsonString()),
                     "conditions" => items.OrderBy(item => (string?)item?["type"], StringComparer.Ordinal),
                     _ => items,
@@ -121,6 +122,7 @@ internal sealed partial class NormalForm(IReadOnlyList<(string Text, string Word
         text = HashSuffix().Replace(text, "-<hash>");
         text = Suffix().Replace(text, "-<suffix>");
         text = RevisionLine().Replace(text, "$1<revision>");
+        text = Pointer().Replace(text, "<pointer>");
         text = Waiting().Replace(text, "");
         text = Hunk().Replace(text, "@@");
         text = AgeColumn().Replace(text, "<age>");
@@ -171,6 +173,9 @@ internal sealed partial class NormalForm(IReadOnlyList<(string Text, string Word
     // What a rollout passes through on its way depends on who looks when.
     [GeneratedRegex("^Waiting .*\\n", RegexOptions.Multiline)]
     private static partial Regex Waiting();
+
+    [GeneratedRegex("\\b0xc[0-9a-f]{9}\\b")]
+    private static partial Regex Pointer();
 
     [GeneratedRegex("@@ [-+,\\d ]+ @@")]
     private static partial Regex Hunk();

@@ -68,8 +68,7 @@ internal static class BodyReader
         if (sentKind != kind)
         {
             throw ApiException.BadRequest(
-                $"{sentKind} in version \"{version}\" cannot be handled as a {kind}: converting ({version}.{sentKind}) to "
-                + $"({InternalGroup(apiVersion)}.{kind}): unknown conversion");
+                $"{sentKind} in version \"{version}\" cannot be handled as a {kind}: {NoConversion(sentKind, kind, apiVersion)}");
         }
 
         value["kind"] = kind;
@@ -77,9 +76,13 @@ internal static class BodyReader
         return value;
     }
 
-    /// <summary>The Go package of a group's own types, as the real server names them in its messages.</summary>
-    private static string InternalGroup(string apiVersion) =>
-        apiVersion.Contains('/', StringComparison.Ordinal) ? apiVersion.Split('/')[0].Split('.')[0] : "core";
+    /// <summary>Why one kind is not taken for another; the real server names the Go package of the group's own types.</summary>
+    public static string NoConversion(string sent, string kind, string apiVersion)
+    {
+        var parts = apiVersion.Split('/');
+        var package = parts.Length > 1 ? parts[0].Split('.')[0] : "core";
+        return $"converting ({parts[^1]}.{sent}) to ({package}.{kind}): unknown conversion";
+    }
 
     /// <summary>Optional DeleteOptions; an empty object when there is no body.</summary>
     public static async Task<JsonObject> DeleteOptionsAsync(HttpContext context)

@@ -105,6 +105,11 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
             current =>
             {
                 var next = Patched(request, (JsonObject)Existing(request, current).DeepClone(), mediaType, patch);
+                if (next.Text("kind") != request.Type.Kind || next.Text("apiVersion") != request.Type.ApiVersion)
+                {
+                    throw PatchRefused(next, BodyReader.NoConversion(next.Text("kind") ?? "", request.Type.Kind, request.Type.ApiVersion));
+                }
+
                 var unknown = new List<string>();
                 try
                 {

@@ -9,8 +9,6 @@ internal static class NetworkValidation
     public static void Service(JsonObject service, JsonObject? old, Problems problems)
     {
         var spec = service.Child("spec");
-        problems.OneOf(spec, "type", "spec.", required: true, "ClusterIP", "ExternalName", "LoadBalancer", "NodePort");
-        problems.OneOf(spec, "sessionAffinity", "spec.", required: true, "ClientIP", "None");
         var type = spec.Text("type");
         if (type == "ExternalName")
         {
@@ -37,6 +35,8 @@ internal static class NetworkValidation
         }
 
         Ports(spec, problems);
+        problems.OneOf(spec, "sessionAffinity", "spec.", required: true, "ClientIP", "None");
+        problems.OneOf(spec, "type", "spec.", required: true, "ClusterIP", "ExternalName", "LoadBalancer", "NodePort");
     }
 
     public static void Ingress(JsonObject spec, Problems problems)
