@@ -10,7 +10,8 @@ internal sealed record ListedDifference(string What, string Why, string Lines);
 /// <summary>What the repository knows: a real server's answers, and where the embedded one's differ.</summary>
 internal sealed class ContractRecord
 {
-    private const string Unknown = "?";
+    /// <summary>What is written for a difference that nobody has explained yet.</summary>
+    public const string Unknown = "?";
 
     private readonly Dictionary<string, string> _answers = [];
     private readonly Dictionary<string, ListedDifference> _differences = [];

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Text.RegularExpressions;
 using Rehearsal.Cluster;
 using Rehearsal.Controllers;
 using Rehearsal.Tests.Controllers;
@@ -8,10 +7,10 @@ namespace Rehearsal.Tests.Contract;
 
 /// <summary>
 /// The embedded API server answers as a real one does, but for the differences that are listed. The real one is the cluster of
-/// ROLLOUT_CONTRACT_KUBECONFIG, or the recordings of an earlier one; see the folder's README.
+/// CONTRACT_KUBECONFIG, or the recordings of an earlier one; see the folder's README.
 /// </summary>
 [Parallelizable(ParallelScope.All)]
-public sealed partial class ContractTests
+public sealed class ContractTests
 {
     private const string Node = "node-1";
 
@@ -28,7 +27,7 @@ public sealed partial class ContractTests
     private ContractServer _embedded = null!;
     private ContractServer? _real;
 
-    private static bool Recording => Environment.GetEnvironmentVariable("ROLLOUT_CONTRACT_RECORD") == "1";
+    private static bool Recording => Environment.GetEnvironmentVariable("CONTRACT_RECORD") == "1";
 
     private static IEnumerable<TestCaseData> All => Cases.Select(item => new TestCaseData(item).SetName(item.Name));
 
@@ -51,7 +50,7 @@ public sealed partial class ContractTests
         };
         _server = await ApiServer.StartAsync(options, _store, TimeProvider.System, default);
         _embedded = await ContractServer.ConnectAsync(_tools, _server.WriteKubeconfig(Path.Combine(_directory, "kubeconfig")));
-        if (Environment.GetEnvironmentVariable("ROLLOUT_CONTRACT_KUBECONFIG") is { Length: > 0 } kubeconfig)
+        if (Environment.GetEnvironmentVariable("CONTRACT_KUBECONFIG") is { Length: > 0 } kubeconfig)
         {
             _real = await ContractServer.ConnectAsync(_tools, kubeconfig);
         }
@@ -59,7 +58,7 @@ public sealed partial class ContractTests
         {
             Assert.Ignore(
                 $"the answers were recorded with {Record.Value.Tools}, and here are {_tools.Versions}; put those into ROLLOUT_TOOLS, or "
-                + "name a real cluster's kubeconfig in ROLLOUT_CONTRACT_KUBECONFIG");
+                + "name a real cluster's kubeconfig in CONTRACT_KUBECONFIG");
         }
     }
 
@@ -73,7 +72,7 @@ public sealed partial class ContractTests
 
         if (!_found.IsEmpty)
         {
-            await TestContext.Progress.WriteLineAsync(
+            await TestContext.Error.WriteLineAsync(
                 $"contract: {Cases.Count} cases, {Record.Value.Differences.Count} listed differences "
                 + $"({_found.Count} compared with {(_real is null ? $"the recordings of {Record.Value.Server}" : $"a cluster of {_real.Version}")})");
         }
@@ -96,7 +95,7 @@ public sealed partial class ContractTests
         var recorded = Record.Value.Answer(item);
         var real = _real is null ? recorded : await _real.RunAsync(item);
         var embedded = await embedding;
-        Assert.That(real, Is.Not.Null, "never recorded: run with ROLLOUT_CONTRACT_KUBECONFIG and ROLLOUT_CONTRACT_RECORD=1");
+        Assert.That(real, Is.Not.Null, "never recorded: run with CONTRACT_KUBECONFIG and CONTRACT_RECORD=1");
         _found[item.Name] = (real!, embedded);
         if (Recording)
         {
@@ -106,7 +105,7 @@ public sealed partial class ContractTests
         var sameVersion = _real is null || _real.Version == Record.Value.Server;
         if (sameVersion)
         {
-            Assert.That(real, Is.EqualTo(recorded), "the recording is out of date: record again with ROLLOUT_CONTRACT_RECORD=1");
+            Assert.That(real, Is.EqualTo(recorded), "the recording is out of date: record again with CONTRACT_RECORD=1");
         }
 
         var listed = Record.Value.Differences.GetValueOrDefault(item.Name);
@@ -128,12 +127,15 @@ public sealed partial class ContractTests
     [Test]
     public void Readme_lists_every_difference_and_no_other()
     {
-        var readme = File.ReadAllText(Path.Combine(ContractRecord.Folder, "../../../build/Rehearsal/README.md"));
-        var rows = Row().Matches(readme[readme.IndexOf("| case | ", StringComparison.Ordinal)..]).Select(row => row.Value).Skip(2);
+        var rows = File.ReadLines(Path.Combine(ContractRecord.Folder, "../../../build/Rehearsal/README.md"))
+            .SkipWhile(line => !line.StartsWith("| case | ", StringComparison.Ordinal))
+            .Skip(2)
+            .TakeWhile(line => line.StartsWith('|'));
         Assert.That(
             rows,
             Is.EqualTo(Record.Value.Differences.Select(pair => $"| {pair.Key} | {pair.Value.What} | {pair.Value.Why} |")),
             "build/Rehearsal/README.md and differences.txt");
+        Assert.That(Record.Value.Differences.Values.Select(listed => listed.Why), Has.None.EqualTo(ContractRecord.Unknown));
     }
 
     private static ContainerImage? Image(string image) => image == "k8s.gcr.io/pause:3.2"
@@ -141,7 +143,4 @@ public sealed partial class ContractTests
             ? Task.FromResult<IRunningContainer>(new FakeContainer(start))
             : throw new InvalidOperationException($"there is no {start.Command[0]} in the image")
         : null;
-
-    [GeneratedRegex(@"\G\|.*\|(?=\n)\n?", RegexOptions.None)]
-    private static partial Regex Row();
 }

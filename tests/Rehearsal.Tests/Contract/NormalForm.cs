@@ -53,6 +53,12 @@ internal sealed partial class NormalForm(IReadOnlyList<(string Text, string Word
                 kind = map["kind"] is JsonValue own && own.TryGetValue<string>(out var named)
                     ? named
                     : kind;
+                if (key == "metadata" && !map.ContainsKey("name"))
+                {
+                    // A list's or bookmark's revision is the whole server's.
+                    kind = null;
+                }
+
                 var sorted = new JsonObject();
                 foreach (var (name, value) in map.OrderBy(pair => pair.Key, StringComparer.Ordinal))
                 {
