@@ -36,9 +36,9 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
         }
 
         Settle(request, metadata, null);
-        if (type.Kind == "Pod")
+        if (type.Kind == "Pod" && PodAdmission.Refusal(store, value) is { } refusal)
         {
-            Admit(value);
+            throw refusal;
         }
 
         if (type.HasStatus)
@@ -329,27 +329,6 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
         ObjectDefaults.Apply(type, value);
         ObjectShape.Normalize(type, value);
         ObjectValidation.Check(type, value, current);
-    }
-
-    /// <summary>Refuses a pod that names an account or a priority that is not there.</summary>
-    private void Admit(JsonObject pod)
-    {
-        var (metadata, spec) = (pod.Child("metadata"), pod.Child("spec"));
-        var (name, ns) = (metadata.Text("name") ?? metadata.Text("generateName") ?? "", metadata.Text("namespace"));
-        // A new namespace has no account "default" for its first moments; a real server refuses pods that early, which helps nobody here.
-        if (spec.Text("serviceAccountName") is { Length: > 0 } and not "default" and var account
-            && store.Get(new ObjectKey("", "serviceaccounts", ns, account)) is null)
-        {
-            var why = $"error looking up service account {ns}/{account}: serviceaccount \"{account}\" not found";
-            throw ApiException.Forbidden("", "pods", name, why);
-        }
-
-        if (spec.Text("priorityClassName") is { Length: > 0 } priority
-            && !priority.StartsWith("system-", StringComparison.Ordinal)
-            && store.Get(new ObjectKey("scheduling.k8s.io", "priorityclasses", null, priority)) is null)
-        {
-            throw ApiException.Forbidden("", "pods", name, $"no PriorityClass with name {priority} was found");
-        }
     }
 
     /// <summary>

@@ -409,6 +409,15 @@ internal sealed class DeploymentController(ControllerContext context) : Controll
             enough ? "MinimumReplicasAvailable" : "MinimumReplicasUnavailable",
             enough ? "Deployment has minimum availability." : "Deployment does not have minimum availability.",
             at);
+        if (all.Select(set => set.Condition("ReplicaFailure")).FirstOrDefault(failure => failure is not null) is { } failed)
+        {
+            Set(status, "ReplicaFailure", failed.Text("status")!, failed.Text("reason")!, failed.Text("message")!, at);
+        }
+        else
+        {
+            Conditions.Remove(status, "ReplicaFailure");
+        }
+
         if (now is not null && deployment.Number("spec", "progressDeadlineSeconds") is { } deadline and < int.MaxValue)
         {
             Progress(deployment, before, status, current, TimeSpan.FromSeconds(deadline), at);
