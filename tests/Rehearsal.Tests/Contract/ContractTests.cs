@@ -138,7 +138,7 @@ public sealed class ContractTests
         Assert.That(Record.Value.Differences.Values.Select(listed => listed.Why), Has.None.EqualTo(ContractRecord.Unknown));
     }
 
-    private static ContainerImage? Image(string image) => image == "k8s.gcr.io/pause:3.2"
+    private static ContainerImage? Image(string image) => image == "contract/pause:1"
         ? (start, _) => start.Command.Count == 0
             ? Task.FromResult<IRunningContainer>(new FakeContainer(start))
             : throw new InvalidOperationException($"there is no {start.Command[0]} in the image")

@@ -70,6 +70,7 @@ internal static class ObjectDefaults
                 break;
             case "Pod":
                 PodDefaults.ApplyToSpec(value.Child("spec"));
+                PodDefaults.ApplyRequests(value.Child("spec"));
                 break;
             case "Job":
                 Job(value.Child("spec"));
