@@ -186,7 +186,7 @@ internal sealed class ContractTools
         }
 
         process.StandardInput.Close();
-        using var patience = new CancellationTokenSource(2 * Patience.Limit);
+        using var patience = new CancellationTokenSource(4 * Patience.Limit);
         try
         {
             await process.WaitForExitAsync(patience.Token);

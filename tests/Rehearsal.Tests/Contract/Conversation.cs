@@ -12,6 +12,9 @@ internal sealed class Conversation(ContractServer server, string ns)
 
     private static readonly string[] Methods = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
+    // A busy node of a real cluster may take minutes to let go of a pod.
+    private static readonly TimeSpan Limit = 3 * Patience.Limit;
+
     private readonly Dictionary<string, string> _known = new(StringComparer.Ordinal) { ["ns"] = ns, ["charts"] = Charts };
 
     private readonly NormalForm _normal = new(
@@ -45,7 +48,7 @@ internal sealed class Conversation(ContractServer server, string ns)
             return await AnswerAsync(words, input);
         }
 
-        using var patience = new CancellationTokenSource(Patience.Limit);
+        using var patience = new CancellationTokenSource(Limit);
         while (true)
         {
             var answer = await AnswerAsync(words[2..], input);
@@ -56,7 +59,7 @@ internal sealed class Conversation(ContractServer server, string ns)
 
             if (patience.IsCancellationRequested)
             {
-                return $"not within {Patience.Limit}; the last answer was\n{answer}";
+                return $"not within {Limit}; the last answer was\n{answer}";
             }
 
             await Task.Delay(TimeSpan.FromMilliseconds(100), TimeProvider.System);
