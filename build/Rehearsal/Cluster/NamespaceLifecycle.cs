@@ -145,9 +145,17 @@ internal sealed class NamespaceLifecycle(ObjectStore store, TimeProvider time, s
 
     private void Finish(string name)
     {
-        var left = Remaining(name)
-            .GroupBy(key => ApiException.Qualified(key.Group, key.Resource))
+        var remaining = Remaining(name).ToList();
+        // The dot stands there even where a group has no name.
+        var left = remaining
+            .GroupBy(key => $"{key.Resource}.{key.Group}")
             .Select(group => $"{group.Key} has {group.Count()} resource instances")
+            .ToList();
+        var held = remaining
+            .SelectMany(key => store.Get(key).At("metadata").List("finalizers"))
+            .GroupBy(finalizer => finalizer!.GetValue<string>())
+            .OrderBy(group => group.Key, StringComparer.Ordinal)
+            .Select(group => $"{group.Key} in {group.Count()} resource instances")
             .ToList();
         var now = ObjectStore.Stamp(time.GetUtcNow());
         store.Update(new ObjectKey("", "namespaces", null, name), value =>
@@ -188,7 +196,13 @@ internal sealed class NamespaceLifecycle(ObjectStore store, TimeProvider time, s
                 left.Count > 0,
                 left.Count > 0 ? "SomeResourcesRemain" : "ContentRemoved",
                 left.Count > 0 ? "Some resources are remaining: " + string.Join(", ", left) : "All content successfully removed");
-            Condition("NamespaceFinalizersRemaining", false, "ContentHasNoFinalizers", "All content-preserving finalizers finished");
+            Condition(
+                "NamespaceFinalizersRemaining",
+                held.Count > 0,
+                held.Count > 0 ? "SomeFinalizersRemain" : "ContentHasNoFinalizers",
+                held.Count > 0
+                    ? "Some content in the namespace has finalizers remaining: " + string.Join(", ", held)
+                    : "All content-preserving finalizers finished");
             value.Child("status")["conditions"] = conditions;
             if (left.Count == 0)
             {

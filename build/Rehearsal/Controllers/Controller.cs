@@ -17,6 +17,7 @@ internal sealed record ControllerContext(ObjectStore Store, TimeProvider Time, E
 internal abstract class Controller(string name, ControllerContext context) : IDisposable
 {
     private static readonly TimeSpan FirstRetry = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan RefusedRetry = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LastRetry = TimeSpan.FromMinutes(1);
 
     private readonly Dictionary<ObjectKey, int> _failures = [];
@@ -91,6 +92,22 @@ internal abstract class Controller(string name, ControllerContext context) : IDi
         }
 
         return claimed;
+    }
+
+    /// <summary>
+    /// Makes a pod for its owner, or says in an event why it may not be made, in which case the owner is looked at again a moment later.
+    /// </summary>
+    /// <param name="failing">What the sentence of the event begins with.</param>
+    protected (JsonObject? Pod, string? Refusal) CreatePod(ObjectKey key, JsonObject owner, JsonObject pod, string failing = "Error creating")
+    {
+        if (PodAdmission.Refusal(Store, pod) is not { } refusal)
+        {
+            return (Store.Create("", "pods", pod), null);
+        }
+
+        Events.Warning(Name, owner, "FailedCreate", $"{failing}: {refusal.Message}");
+        Queue.AddAfter(key, RefusedRetry);
+        return (null, refusal.Message);
     }
 
     /// <summary>Enqueues the controller of a dependent, and for an orphan everyone of that kind who would adopt it.</summary>

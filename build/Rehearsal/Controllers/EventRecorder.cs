@@ -120,7 +120,8 @@ internal sealed class EventRecorder(ObjectStore store, TimeProvider time, string
             involved["fieldPath"] = field;
         }
 
-        var source = new JsonObject { ["component"] = component };
+        // The scheduler writes through the newer events API, which has no source.
+        var source = component == "default-scheduler" ? new JsonObject() : new JsonObject { ["component"] = component };
         if (component == Kubelet.Component)
         {
             source["host"] = node;

@@ -90,6 +90,14 @@ public sealed class WatchTests
     }
 
     [Test]
+    public async Task A_watch_says_where_to_go_on_before_its_time_is_over()
+    {
+        await using var watch = await OpenAsync("watch=true&timeoutSeconds=3&allowWatchBookmarks=true&fieldSelector=metadata.name%3Dnobody");
+        Assert.That(await watch.NextAsync(), Is.EqualTo("BOOKMARK "));
+        Assert.That(await watch.NextAsync(), Is.Null, "the body ends");
+    }
+
+    [Test]
     public async Task A_watch_for_people_sends_tables_of_one_row()
     {
         await using var watch = await OpenAsync(

@@ -96,14 +96,31 @@ internal sealed class ApiRouter : IDisposable
         switch (segments)
         {
             case ["api", "v1", _, ..]:
-                await ResourceAsync(ApiRequest.Parse(context, "", segments.AsSpan(2)));
+                await ResourceAsync(Parse(context, "", segments[2..]));
                 break;
             case ["apis", var group, var version, _, ..] when ResourceCatalog.Groups.Contains((group, version)):
-                await ResourceAsync(ApiRequest.Parse(context, group, segments.AsSpan(3)));
+                await ResourceAsync(Parse(context, group, segments[3..]));
                 break;
             default:
                 await DocumentAsync(context, segments);
                 break;
+        }
+    }
+
+    // Who may not ask is not told what there is.
+    private ApiRequest Parse(HttpContext context, string group, string[] rest)
+    {
+        try
+        {
+            return ApiRequest.Parse(context, group, rest);
+        }
+        catch (ApiException)
+        {
+            var (ns, path) = rest is ["namespaces", var home, _, ..] ? (home, rest[2..]) : (null, rest);
+            var (name, subresource) = (path.ElementAtOrDefault(1), path.ElementAtOrDefault(2));
+            var verb = VerbOf(context.Request.Method, name is not null, watches: false);
+            _access.Require(Access.CallerOf(context.Request), new Attempt(verb, group, path[0], subresource, ns, name));
+            throw;
         }
     }
 
@@ -123,6 +140,8 @@ internal sealed class ApiRouter : IDisposable
         {
             case ["apis", _, _, _, ..]:
                 break;
+            case ["api", _, ..] when segments[1] != "v1":
+                throw ApiException.UnknownPath();
             case not [] when !HttpMethods.IsGet(context.Request.Method) && !HttpMethods.IsHead(context.Request.Method):
                 throw MethodNotAllowed();
             case ["api" or "apis"]:
@@ -245,17 +264,19 @@ internal sealed class ApiRouter : IDisposable
         };
     }
 
+    private static string VerbOf(string method, bool named, bool watches) => method switch
+    {
+        "GET" or "HEAD" => watches ? "watch" : named ? "get" : "list",
+        "POST" => "create",
+        "PUT" => "update",
+        "PATCH" => "patch",
+        "DELETE" => named ? "delete" : "deletecollection",
+        _ => method.ToLowerInvariant(),
+    };
+
     private static Attempt AttemptOf(ApiRequest request, string method)
     {
-        var verb = method switch
-        {
-            "GET" or "HEAD" => request.IsWatch ? "watch" : request.Name is null ? "list" : "get",
-            "POST" => "create",
-            "PUT" => "update",
-            "PATCH" => "patch",
-            "DELETE" => request.Name is null ? "deletecollection" : "delete",
-            _ => method.ToLowerInvariant(),
-        };
+        var verb = VerbOf(method, request.Name is not null, request.IsWatch);
         if (request.Subresource is "exec" or "attach" or "portforward")
         {
             verb = "create";

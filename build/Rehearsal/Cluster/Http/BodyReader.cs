@@ -53,7 +53,8 @@ internal static class BodyReader
         var version = apiVersion[(apiVersion.IndexOf('/', StringComparison.Ordinal) + 1)..];
         var sentKind = value.Text("kind") is { Length: > 0 } given ? given : kind;
         var sentVersion = value.Text("apiVersion") is { Length: > 0 } stated ? stated : apiVersion;
-        if (sentVersion != apiVersion && !(sentKind == kind && ResourceCatalog.FindKind(sentVersion, sentKind) is not null))
+        // The eviction subresource still takes the version that came before.
+        if (sentVersion != apiVersion && (sentKind, sentVersion) != ("Eviction", "policy/v1beta1") && !(sentKind == kind && ResourceCatalog.FindKind(sentVersion, sentKind) is not null))
         {
             if (sentKind == kind || ResourceCatalog.FindKind(sentVersion, sentKind) is null)
             {
@@ -67,13 +68,20 @@ internal static class BodyReader
         if (sentKind != kind)
         {
             throw ApiException.BadRequest(
-                $"{sentKind} in version \"{version}\" cannot be handled as a {kind}: converting ({version}.{sentKind}) to "
-                + $"({version}.{kind}): unknown conversion");
+                $"{sentKind} in version \"{version}\" cannot be handled as a {kind}: {NoConversion(sentKind, kind, apiVersion)}");
         }
 
         value["kind"] = kind;
         value["apiVersion"] = apiVersion;
         return value;
+    }
+
+    /// <summary>Why one kind is not taken for another; the real server names the Go package of the group's own types.</summary>
+    public static string NoConversion(string sent, string kind, string apiVersion)
+    {
+        var parts = apiVersion.Split('/');
+        var package = parts.Length > 1 ? parts[0].Split('.')[0] : "core";
+        return $"converting ({parts[^1]}.{sent}) to ({package}.{kind}): unknown conversion";
     }
 
     /// <summary>Optional DeleteOptions; an empty object when there is no body.</summary>

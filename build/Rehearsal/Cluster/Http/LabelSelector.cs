@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 
 namespace Rehearsal.Cluster;
@@ -15,12 +16,26 @@ public sealed class LabelSelector
         Missing,
         In,
         NotIn,
+        Greater,
+        Less,
     }
 
     public bool IsEmpty => _clauses.Count == 0;
 
     /// <exception cref="ApiException">400 with the real server's words when the text is no selector.</exception>
     public static LabelSelector Parse(string text)
+    {
+        try
+        {
+            return Read(text);
+        }
+        catch (FormatException wrong)
+        {
+            throw ApiException.BadRequest(wrong.Message);
+        }
+    }
+
+    private static LabelSelector Read(string text)
     {
         var lexer = new Lexer(text);
         var clauses = new List<Clause>();
@@ -34,12 +49,12 @@ public sealed class LabelSelector
                 case ",":
                     if (lexer.Peek().Length == 0)
                     {
-                        throw ApiException.BadRequest("found '', expected: identifier after ','");
+                        throw new FormatException("found '', expected: identifier after ','");
                     }
 
                     break;
                 case var other:
-                    throw ApiException.BadRequest($"found '{other}', expected: ',' or 'end of string'");
+                    throw new FormatException($"found '{other}', expected: ',' or 'end of string'");
             }
         }
 
@@ -82,15 +97,33 @@ public sealed class LabelSelector
             case "notin":
                 lexer.Next();
                 return new Clause(key, Operator.NotIn, Values(lexer));
+            case ">" or "gt":
+                lexer.Next();
+                return new Clause(key, Operator.Greater, [Bound(lexer)]);
+            case "<" or "lt":
+                lexer.Next();
+                return new Clause(key, Operator.Less, [Bound(lexer)]);
             case var other:
-                throw ApiException.BadRequest($"found '{other}', expected: in, notin, =, ==, !=, gt, lt");
+                throw Unparsable($"found '{other}', expected: in, notin, =, ==, !=, gt, lt");
         }
     }
 
+    private static FormatException Unparsable(string why) => new("unable to parse requirement: " + why);
+
     private static string Key(string token) =>
         token is "" or "," or "(" or ")" or "=" or "==" or "!="
-            ? throw ApiException.BadRequest($"found '{token}', expected: !, identifier, or 'end of string'")
+            ? throw Unparsable($"found '{token}', expected: !, identifier, or 'end of string'")
+            : Names.Qualified(token) is { } wrong
+            ? throw Unparsable($"invalid label key \"{token}\": {wrong}")
             : token;
+
+    private static string Bound(Lexer lexer)
+    {
+        var value = Value(lexer);
+        return long.TryParse(value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out _)
+            ? value
+            : throw Unparsable("for 'Gt', 'Lt' operators, the value must be an integer");
+    }
 
     private static string Value(Lexer lexer)
     {
@@ -100,14 +133,14 @@ public sealed class LabelSelector
         }
 
         var value = lexer.Next();
-        return value is "(" or ")" or "=" or "==" or "!=" ? throw ApiException.BadRequest($"found '{value}', expected: identifier") : value;
+        return value is "(" or ")" or "=" or "==" or "!=" ? throw Unparsable($"found '{value}', expected: identifier") : value;
     }
 
     private static List<string> Values(Lexer lexer)
     {
-        if (lexer.Next() != "(")
+        if (lexer.Next() is not "(" and var found)
         {
-            throw ApiException.BadRequest("found '', expected: '('");
+            throw Unparsable($"found '{found}' expected: '('");
         }
 
         var values = new List<string>();
@@ -129,7 +162,7 @@ public sealed class LabelSelector
                 case ",":
                     break;
                 case var other:
-                    throw ApiException.BadRequest($"found '{other}', expected: ',' or ')'");
+                    throw Unparsable($"found '{other}', expected: ',' or ')'");
             }
         }
     }
@@ -141,8 +174,13 @@ public sealed class LabelSelector
             Operator.Exists => value is not null,
             Operator.Missing => value is null,
             Operator.In => value is not null && Values.Contains(value),
+            Operator.Greater => Number(value) > Number(Values[0]),
+            Operator.Less => Number(value) < Number(Values[0]),
             _ => value is null || !Values.Contains(value),
         };
+
+        private static long? Number(string? text) =>
+            long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) ? number : null;
     }
 
     private sealed class Lexer(string text)

@@ -108,7 +108,7 @@ internal sealed class ResourceReads(ObjectStore store, TimeProvider time)
             }
             catch (Exception wrong) when (wrong is FormatException or JsonException or InvalidOperationException or NullReferenceException)
             {
-                throw ApiException.BadRequest("continue key is not valid: the token was not made by this server");
+                throw ApiException.BadRequest("invalid continue token: continue key is not valid: the token was not made by this server");
             }
 
             return result.Revision >= floor

@@ -36,6 +36,11 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
         }
 
         Settle(request, metadata, null);
+        if (type.Kind == "Pod" && PodAdmission.Refusal(store, value) is { } refusal)
+        {
+            throw refusal;
+        }
+
         if (type.HasStatus)
         {
             value.Remove("status");
@@ -69,6 +74,7 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
             request.Key,
             current =>
             {
+                CheckUid(request, metadata, current);
                 CheckVersion(type, request.Name!, metadata, Existing(request, current), replacing: true);
                 return Finish(request, value, current!);
             },
@@ -87,11 +93,23 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
         }
 
         var patch = await ReadPatchAsync(request, mediaType);
+        if (request["force"] is not null)
+        {
+            var problems = new Problems();
+            problems.Forbidden("force", "may not be specified for non-apply patch");
+            throw ApiException.Invalid("meta.k8s.io", "PatchOptions", "", problems.Causes);
+        }
+
         var (stored, _) = store.Write(
             request.Key,
             current =>
             {
                 var next = Patched(request, (JsonObject)Existing(request, current).DeepClone(), mediaType, patch);
+                if (next.Text("kind") != request.Type.Kind || next.Text("apiVersion") != request.Type.ApiVersion)
+                {
+                    throw PatchRefused(next, BodyReader.NoConversion(next.Text("kind") ?? "", request.Type.Kind, request.Type.ApiVersion));
+                }
+
                 var unknown = new List<string>();
                 try
                 {
@@ -189,14 +207,21 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
         {
             throw ApiException.Modified(type.Group, type.Name, name);
         }
+    }
 
-        if (metadata.Text("uid") is { Length: > 0 } uid && uid != stored.Text("uid"))
+    /// <summary>A uid in a PUT's body is a precondition, even where the object is gone.</summary>
+    private static void CheckUid(ApiRequest request, JsonObject metadata, JsonObject? current)
+    {
+        var stored = current.At("metadata").Text("uid");
+        if (metadata.Text("uid") is { Length: > 0 } uid && uid != stored)
         {
+            var (type, place) = (request.Type, request.Namespace is null ? "" : request.Namespace + "/");
             throw ApiException.Conflict(
                 type.Group,
                 type.Name,
-                name,
-                $"Precondition failed: UID in precondition: {uid}, UID in object meta: {stored.Text("uid")}");
+                request.Name!,
+                $"StorageError: invalid object, Code: 4, Key: /registry/{type.Name}/{place}{request.Name}, ResourceVersion: 0, "
+                + $"AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {stored}");
         }
     }
 
@@ -287,7 +312,10 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
 
         if (metadata.Text("namespace") is { Length: > 0 } ns && request.Namespace is not null && ns != request.Namespace)
         {
-            throw ApiException.BadRequest("the namespace of the provided object does not match the namespace sent on the request");
+            throw ApiException.BadRequest(
+                name is null
+                    ? "the namespace of the provided object does not match the namespace sent on the request"
+                    : $"the namespace of the object ({ns}) does not match the namespace on the request ({request.Namespace})");
         }
 
         if (request.Namespace is not null)
@@ -489,7 +517,15 @@ internal sealed class ResourceWrites(ObjectStore store, TimeProvider time)
 
     private static DeletePropagation? Propagation(JsonObject options, ApiRequest request)
     {
-        switch (options.Text("propagationPolicy") ?? request["propagationPolicy"])
+        var policy = options.Text("propagationPolicy") ?? request["propagationPolicy"];
+        if (policy is { Length: > 0 } && (options["orphanDependents"] is not null || request["orphanDependents"] is not null))
+        {
+            var both = new Problems();
+            both.Invalid("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set");
+            throw ApiException.Invalid("meta.k8s.io", "DeleteOptions", "", both.Causes);
+        }
+
+        switch (policy)
         {
             case null or "":
                 return options.Flag("orphanDependents") || request["orphanDependents"] == "true" ? DeletePropagation.Orphan : null;

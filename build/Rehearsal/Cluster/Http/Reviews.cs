@@ -47,6 +47,16 @@ internal sealed class Reviews(Access access)
     private void Decide(JsonObject review, Caller caller)
     {
         var spec = review.At("spec");
+        if ((spec.At("resourceAttributes") is null) == (spec.At("nonResourceAttributes") is null))
+        {
+            var problems = new Problems();
+            problems.InvalidAs(
+                "spec.resourceAttributes",
+                "\"null\"",
+                "exactly one of nonResourceAttributes or resourceAttributes must be specified");
+            throw ApiException.Invalid("authorization.k8s.io", "", "", problems.Causes);
+        }
+
         Attempt attempt;
         if (spec.At("resourceAttributes") is { } wanted)
         {

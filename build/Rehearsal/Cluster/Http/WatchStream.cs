@@ -9,6 +9,7 @@ namespace Rehearsal.Cluster;
 internal sealed class WatchStream(ObjectStore store, TimeProvider time, CancellationToken stopping)
 {
     private static readonly TimeSpan BookmarkEvery = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan LastBookmarkBeforeEnd = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan DefaultTimeout = TimeSpan.FromMinutes(45);
 
     public async Task ServeAsync(ApiRequest request)
@@ -20,9 +21,9 @@ internal sealed class WatchStream(ObjectStore store, TimeProvider time, Cancella
         var filter = new Filter(request);
         var form = Accept.Form(request.Context.Request);
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(request.Aborted, stopping);
-        using var timeout = new CancellationTokenSource(
-            request.Number("timeoutSeconds") is { } seconds and > 0 ? TimeSpan.FromSeconds(seconds) : DefaultTimeout,
-            time);
+        var lasting = request.Number("timeoutSeconds") is { } seconds and > 0 ? TimeSpan.FromSeconds(seconds) : DefaultTimeout;
+        using var timeout = new CancellationTokenSource(lasting, time);
+        var last = bookmarks ? time.GetUtcNow() + lasting - LastBookmarkBeforeEnd : (DateTimeOffset?)null;
         using var both = CancellationTokenSource.CreateLinkedTokenSource(ending.Token, timeout.Token);
         var type = request.Type;
         var fromNow = initialEvents || version is null or 0;
@@ -59,7 +60,7 @@ internal sealed class WatchStream(ObjectStore store, TimeProvider time, Cancella
         try
         {
             await sink.FlushAsync(both.Token);
-            await FollowAsync(subscription, sink, filter, bookmarks, Math.Max(subscription.Revision, version ?? 0), both.Token);
+            await FollowAsync(subscription, sink, filter, last, Math.Max(subscription.Revision, version ?? 0), both.Token);
         }
         catch (OperationCanceledException) when (!request.Aborted.IsCancellationRequested)
         {
@@ -71,14 +72,16 @@ internal sealed class WatchStream(ObjectStore store, TimeProvider time, Cancella
         StoreSubscription subscription,
         Sink sink,
         Filter filter,
-        bool bookmarks,
+        DateTimeOffset? last,
         long seen,
         CancellationToken cancellation)
     {
         var bookmarked = seen;
         while (true)
         {
-            using var alarm = new CancellationTokenSource(bookmarks ? BookmarkEvery : Timeout.InfiniteTimeSpan, time);
+            var left = last - time.GetUtcNow();
+            var wait = left is null ? Timeout.InfiniteTimeSpan : left > TimeSpan.Zero && left < BookmarkEvery ? left.Value : BookmarkEvery;
+            using var alarm = new CancellationTokenSource(wait, time);
             using var quiet = CancellationTokenSource.CreateLinkedTokenSource(cancellation, alarm.Token);
             var open = true;
             try
@@ -87,7 +90,10 @@ internal sealed class WatchStream(ObjectStore store, TimeProvider time, Cancella
             }
             catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
             {
-                if (store.Revision is var revision && revision > bookmarked && !subscription.Events.TryPeek(out _))
+                // The last one comes in any case, so that the client goes on from there.
+                if (store.Revision is var revision
+                    && (revision > bookmarked || time.GetUtcNow() >= last)
+                    && !subscription.Events.TryPeek(out _))
                 {
                     sink.Bookmark(revision, endOfInitialEvents: false);
                     bookmarked = revision;

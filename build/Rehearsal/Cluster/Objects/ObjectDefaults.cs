@@ -53,6 +53,10 @@ internal static class ObjectDefaults
             case "Deployment":
                 Deployment(value.Child("spec"));
                 break;
+            case "Event":
+                value.Default("reportingComponent", () => "");
+                value.Default("reportingInstance", () => "");
+                break;
             case "ReplicaSet":
             case "ReplicationController":
                 value.Child("spec").Default("replicas", () => 1);
@@ -66,6 +70,7 @@ internal static class ObjectDefaults
                 break;
             case "Pod":
                 PodDefaults.ApplyToSpec(value.Child("spec"));
+                PodDefaults.ApplyRequests(value.Child("spec"));
                 break;
             case "Job":
                 Job(value.Child("spec"));

@@ -40,6 +40,18 @@ internal static class PodDefaults
         }
     }
 
+    /// <summary>A pod's limit without a request is the request too; in a template it stays as it was written.</summary>
+    public static void ApplyRequests(JsonObject spec)
+    {
+        foreach (var resources in spec.Objects("containers").Concat(spec.Objects("initContainers")).Select(item => item.Child("resources")))
+        {
+            foreach (var (name, quantity) in resources.At("limits")?.ToList() ?? [])
+            {
+                resources.Child("requests").Default(name, () => quantity!.DeepClone());
+            }
+        }
+    }
+
     /// <summary>What admission adds to a pod besides its template's defaults, and its first status.</summary>
     public static void ApplyToNewPod(JsonObject pod)
     {
@@ -107,13 +119,6 @@ internal static class PodDefaults
                 request.Default("path", () => "/");
                 request.Default("scheme", () => "HTTP");
             }
-        }
-
-        var limits = container.At("resources", "limits");
-        foreach (var (name, quantity) in limits?.ToList() ?? [])
-        {
-            // A limit without a request is the request too.
-            container.Child("resources").Child("requests").Default(name, () => quantity!.DeepClone());
         }
     }
 

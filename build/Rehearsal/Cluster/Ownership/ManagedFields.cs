@@ -17,6 +17,12 @@ internal sealed class ManagedFields
         "deletionGracePeriodSeconds",
     ];
 
+    // Nobody owns that there are metadata.
+    private static readonly FieldSet TheMetadata = FieldSet.Parse(new JsonObject
+    {
+        ["f:metadata"] = new JsonObject { ["."] = new JsonObject() },
+    });
+
     private readonly List<Entry> _entries = [];
 
     private ManagedFields()
@@ -51,7 +57,7 @@ internal sealed class ManagedFields
         var sent = after.At("metadata").List("managedFields");
         var fields = Of(sent.Count > 0 ? after : before);
         var (changed, removed) = FieldWalk.Compare(ApiTypes.Of(type), Owned(before), Owned(after));
-        fields.Take(manager, changed, removed, now);
+        fields.Take(manager, changed.Except(TheMetadata), removed, now);
         fields.WriteTo(after);
     }
 
@@ -198,7 +204,11 @@ internal sealed class ManagedFields
     private void WriteTo(JsonObject value)
     {
         var list = new JsonArray();
-        foreach (var (manager, fields, time) in _entries.Where(entry => !entry.Fields.IsEmpty || entry.Manager.IsApply))
+        var entries = _entries.Where(entry => !entry.Fields.IsEmpty)
+            .OrderByDescending(entry => entry.Manager.IsApply)
+            .ThenBy(entry => entry.Time, StringComparer.Ordinal)
+            .ThenBy(entry => entry.Manager.Name, StringComparer.Ordinal);
+        foreach (var (manager, fields, time) in entries)
         {
             var item = new JsonObject
             {

@@ -117,7 +117,8 @@ internal static class StrategicMergePatch
             var key = field.PatchKey!;
             if (element[key] is not { } value)
             {
-                throw ApiException.BadRequest($"map: {element.ToJsonString()} does not contain declared merge key: {key}");
+                // The real server passes this failure on as it is, without a reason.
+                throw new ApiException(500, null, $"map: {element.ToJsonString()} does not contain declared merge key: {key}");
             }
 
             var matches = result.OfType<JsonObject>().Where(other => JsonNode.DeepEquals(other[key], value)).ToList();

@@ -397,9 +397,9 @@ public sealed class ObjectStore : IDisposable
 
         if (Deletion.IsComplete(type, next))
         {
-            return new DeleteOutcome(
-                request.DryRun ? current.Object : CommitDelete(current, (JsonObject)current.Object.DeepClone()).Object,
-                true);
+            // Pods are marked before they go, and say so once more.
+            var last = key is { Group: "", Resource: "pods" } ? next : (JsonObject)current.Object.DeepClone();
+            return new DeleteOutcome(request.DryRun ? current.Object : CommitDelete(current, last).Object, true);
         }
 
         if (request.DryRun || JsonNode.DeepEquals(current.Object, next))

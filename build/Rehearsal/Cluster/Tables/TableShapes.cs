@@ -79,7 +79,7 @@ internal static class TableShapes
         ["IngressClass"] = TableShape.Of(
             "Name|Controller|Parameters|Age",
             (item, now) => [Name(item), item.At("spec").Text("controller"), None, Age(item, now)]),
-        ["ConfigMap"] = TableShape.Of("Name|#Data|Age", (item, now) =>
+        ["ConfigMap"] = TableShape.Of("Name|Data|Age", (item, now) =>
             [Name(item), (long)((item.At("data")?.Count ?? 0) + (item.At("binaryData")?.Count ?? 0)), Age(item, now)]),
         ["Secret"] = TableShape.Of(
             "Name|Type|#Data|Age",

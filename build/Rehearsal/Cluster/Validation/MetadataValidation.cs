@@ -29,6 +29,7 @@ internal static class MetadataValidation
         }
 
         Labels(metadata, "metadata.", problems);
+        Owners(metadata, problems);
         var size = 0;
         foreach (var (key, text) in metadata.At("annotations")?.ToList() ?? [])
         {
@@ -60,6 +61,26 @@ internal static class MetadataValidation
         }
     }
 
+    private static void Owners(JsonObject metadata, Problems problems)
+    {
+        foreach (var owner in metadata.Objects("ownerReferences"))
+        {
+            foreach (var (name, why) in new[]
+            {
+                ("apiVersion", "version must not be empty"),
+                ("kind", "kind must not be empty"),
+                ("name", "name must not be empty"),
+                ("uid", "uid must not be empty"),
+            })
+            {
+                if (owner.Text(name) is not { Length: > 0 })
+                {
+                    problems.Invalid("metadata.ownerReferences." + name, owner.Text(name) ?? "", why);
+                }
+            }
+        }
+    }
+
     public static void Labels(JsonObject? metadata, string path, Problems problems)
     {
         foreach (var (key, value) in metadata.At("labels")?.ToList() ?? [])
@@ -79,6 +100,11 @@ internal static class MetadataValidation
 
     public static void Update(JsonObject value, JsonObject old, Problems problems)
     {
+        if (value.At("metadata").Text("uid") is { Length: > 0 } uid && uid != old.At("metadata").Text("uid"))
+        {
+            problems.Invalid("metadata.uid", uid, "field is immutable");
+        }
+
         if (old.At("metadata").Text("deletionTimestamp") is null)
         {
             return;

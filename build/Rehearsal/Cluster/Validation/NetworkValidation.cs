@@ -9,8 +9,6 @@ internal static class NetworkValidation
     public static void Service(JsonObject service, JsonObject? old, Problems problems)
     {
         var spec = service.Child("spec");
-        problems.OneOf(spec, "type", "spec.", required: true, "ClusterIP", "ExternalName", "LoadBalancer", "NodePort");
-        problems.OneOf(spec, "sessionAffinity", "spec.", required: true, "ClientIP", "None");
         var type = spec.Text("type");
         if (type == "ExternalName")
         {
@@ -37,13 +35,15 @@ internal static class NetworkValidation
         }
 
         Ports(spec, problems);
+        problems.OneOf(spec, "sessionAffinity", "spec.", required: true, "ClientIP", "None");
+        problems.OneOf(spec, "type", "spec.", required: true, "ClusterIP", "ExternalName", "LoadBalancer", "NodePort");
     }
 
     public static void Ingress(JsonObject spec, Problems problems)
     {
         if (spec.List("rules").Count == 0 && spec["defaultBackend"] is null)
         {
-            problems.InvalidAs("spec", "networking.IngressSpec{}", "either `defaultBackend` or `rules` must be specified");
+            problems.InvalidAs("spec", "[]networking.IngressRule(nil)", "either `defaultBackend` or `rules` must be specified");
         }
 
         if (spec["defaultBackend"] is JsonObject backend)
@@ -111,7 +111,7 @@ internal static class NetworkValidation
         var port = service.At("port");
         if (port.Text("name") is not { Length: > 0 } && (port.Number("number") ?? 0) == 0)
         {
-            problems.Required(at + "service.port", "port name or number is required");
+            problems.Required(at.TrimEnd('.'), "port name or number is required");
         }
         else if (port.Number("number") is { } number && number is < 0 or > 65535)
         {

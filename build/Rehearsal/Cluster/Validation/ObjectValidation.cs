@@ -26,6 +26,7 @@ internal static class ObjectValidation
                 break;
             case "Secret":
                 Data(value, old, problems, "data");
+                TypedData(value, problems);
                 if (old is not null && old.Text("type") != value.Text("type"))
                 {
                     problems.Invalid("type", value["type"], "field is immutable");
@@ -48,6 +49,14 @@ internal static class ObjectValidation
                 break;
             case "PersistentVolumeClaim":
                 Claim(value.Child("spec"), problems);
+                break;
+            case "Event":
+                var (home, about) = (value.At("metadata").Text("namespace"), value.At("involvedObject").Text("namespace"));
+                if (about is { Length: > 0 } && about != home)
+                {
+                    problems.Invalid("involvedObject.namespace", about, "does not match event.namespace");
+                }
+
                 break;
             case "Lease":
                 Lease(value.Child("spec"), problems);
@@ -79,6 +88,10 @@ internal static class ObjectValidation
                 if (Names.DataKey(key) is { } why)
                 {
                     problems.Invalid($"{member}[{key}]", key, why);
+                }
+                else if (member == "data" && members.Length > 1 && value.At("binaryData")?.ContainsKey(key) == true)
+                {
+                    problems.Invalid($"{member}[{key}]", key, "duplicate of key present in binaryData");
                 }
 
                 var text = content?.GetValue<string>() ?? "";
@@ -116,6 +129,46 @@ internal static class ObjectValidation
         foreach (var member in members.Where(member => !JsonNode.DeepEquals(value[member], old![member])))
         {
             problems.Forbidden(member, "field is immutable when `immutable` is set");
+        }
+    }
+
+    /// <summary>Secrets of well-known types hold the keys by which others read them.</summary>
+    private static void TypedData(JsonObject secret, Problems problems)
+    {
+        string[] keys = secret.Text("type") switch
+        {
+            "kubernetes.io/tls" => ["tls.crt", "tls.key"],
+            "kubernetes.io/dockerconfigjson" => [".dockerconfigjson"],
+            "kubernetes.io/dockercfg" => [".dockercfg"],
+            "kubernetes.io/ssh-auth" => ["ssh-privatekey"],
+            _ => [],
+        };
+        foreach (var key in keys)
+        {
+            if (secret.At("data")?[key] is not { } content)
+            {
+                problems.Required($"data[{key}]");
+            }
+            else if (key[0] == '.' && WhyNoJson(content.GetValue<string>()) is { } why)
+            {
+                problems.Invalid($"data[{key}]", "<secret contents redacted>", why);
+            }
+        }
+    }
+
+    private static string? WhyNoJson(string base64)
+    {
+        var content = Convert.FromBase64String(base64);
+        try
+        {
+            using var _ = JsonDocument.Parse(content);
+            return null;
+        }
+        catch (JsonException)
+        {
+            return content.Length == 0
+                ? "unexpected end of JSON input"
+                : $"invalid character '{(char)content[0]}' looking for beginning of value";
         }
     }
 
@@ -159,8 +212,16 @@ internal static class ObjectValidation
                 problems.Required(at + "verbs", "verbs must contain at least one value");
             }
 
-            if (rule.List("nonResourceURLs").Count > 0)
+            if (rule.List("nonResourceURLs") is { Count: > 0 } paths)
             {
+                if (role.Text("kind") == "Role")
+                {
+                    problems.InvalidAs(
+                        at + "nonResourceURLs",
+                        $"[]string{{{string.Join(", ", paths.Select(path => $"\"{path}\""))}}}",
+                        "namespaced rules cannot apply to non-resource URLs");
+                }
+
                 continue;
             }
 
@@ -192,7 +253,10 @@ internal static class ObjectValidation
 
         if (old is not null && !JsonNode.DeepEquals(old["roleRef"], binding["roleRef"]))
         {
-            problems.Invalid("roleRef", binding["roleRef"], "cannot change roleRef");
+            problems.InvalidAs(
+                "roleRef",
+                $"rbac.RoleRef{{APIGroup:\"{role.Text("apiGroup")}\", Kind:\"{role.Text("kind")}\", Name:\"{role.Text("name")}\"}}",
+                "cannot change roleRef");
         }
 
         var index = 0;

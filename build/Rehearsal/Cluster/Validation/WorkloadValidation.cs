@@ -103,10 +103,7 @@ internal static class WorkloadValidation
         if (spec["selector"] is not JsonObject selector)
         {
             problems.Required("spec.selector");
-            problems.Invalid(
-                "spec.template.metadata.labels",
-                template.At("metadata")?["labels"] ?? new JsonObject(),
-                "`selector` does not match template `labels`");
+            NoMatch(template.At("metadata", "labels"), problems);
             return;
         }
 
@@ -121,9 +118,14 @@ internal static class WorkloadValidation
             && selector.Objects("matchExpressions").All(expression => Holds(expression, labels));
         if (!matches)
         {
-            problems.Invalid("spec.template.metadata.labels", labels ?? [], "`selector` does not match template `labels`");
+            NoMatch(labels, problems);
         }
     }
+
+    private static void NoMatch(JsonObject? labels, Problems problems) => problems.InvalidAs(
+        "spec.template.metadata.labels",
+        labels is null or { Count: 0 } ? "map[string]string(nil)" : Problems.Print(labels),
+        "`selector` does not match template `labels`");
 
     private static bool Holds(JsonObject expression, JsonObject? labels)
     {

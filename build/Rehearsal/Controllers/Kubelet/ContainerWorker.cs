@@ -163,6 +163,16 @@ internal sealed class ContainerWorker
                 return image;
             }
 
+            if (_spec.Text("imagePullPolicy") == "Never")
+            {
+                var absent = $"Container image \"{Image}\" is not present with pull policy of Never";
+                Events.Warning(Kubelet.Component, _pod.Latest, "ErrImageNeverPull", absent, _field);
+                Events.Warning(Kubelet.Component, _pod.Latest, "Failed", "Error: ErrImageNeverPull", _field);
+                Wait("ErrImageNeverPull", absent);
+                await Task.Delay(FirstBackOff, Time, stop);
+                continue;
+            }
+
             var failure = $"failed to pull and unpack image \"{Image}\": not found";
             Events.Normal(Kubelet.Component, _pod.Latest, "Pulling", $"Pulling image \"{Image}\"", _field);
             Events.Warning(Kubelet.Component, _pod.Latest, "Failed", $"Failed to pull image \"{Image}\": {failure}", _field);

@@ -44,8 +44,11 @@ internal sealed class DaemonSetController(ControllerContext context) : Controlle
             {
                 var pod = PodTemplate.Pod(set, set.At("spec", "template"));
                 pod.Child("metadata").Child("labels")[Revisions.Label] = hash;
-                pods.Add(Store.Create("", "pods", pod));
-                Events.Normal(Name, set, "SuccessfulCreate", $"Created pod: {pods[^1].Name()}");
+                if (CreatePod(key, set, pod).Pod is { } made)
+                {
+                    pods.Add(made);
+                    Events.Normal(Name, set, "SuccessfulCreate", $"Created pod: {made.Name()}");
+                }
             }
         }
 

@@ -402,14 +402,22 @@ internal sealed class DeploymentController(ControllerContext context) : Controll
 
         var at = now ?? Context.Now;
         var enough = available >= Replicas(deployment) - Limits(deployment).Unavailable;
-        Conditions.Set(
+        Set(
             status,
             "Available",
             enough ? "True" : "False",
             enough ? "MinimumReplicasAvailable" : "MinimumReplicasUnavailable",
             enough ? "Deployment has minimum availability." : "Deployment does not have minimum availability.",
-            at,
-            "lastUpdateTime");
+            at);
+        if (all.Select(set => set.Condition("ReplicaFailure")).FirstOrDefault(failure => failure is not null) is { } failed)
+        {
+            Set(status, "ReplicaFailure", failed.Text("status")!, failed.Text("reason")!, failed.Text("message")!, at);
+        }
+        else
+        {
+            Conditions.Remove(status, "ReplicaFailure");
+        }
+
         if (now is not null && deployment.Number("spec", "progressDeadlineSeconds") is { } deadline and < int.MaxValue)
         {
             Progress(deployment, before, status, current, TimeSpan.FromSeconds(deadline), at);
@@ -477,7 +485,21 @@ internal sealed class DeploymentController(ControllerContext context) : Controll
     }
 
     private static void Progressing(JsonObject status, string value, string reason, string message, DateTimeOffset now) =>
-        Conditions.Set(status, "Progressing", value, reason, message, now, "lastUpdateTime");
+        Set(status, "Progressing", value, reason, message, now);
+
+    // A condition that says something new stands last, as where the list is made anew.
+    private static void Set(JsonObject status, string type, string value, string reason, string message, DateTimeOffset now)
+    {
+        var before = status.Items("conditions").FirstOrDefault(item => item.Text("type") == type);
+        var news = before.Text("status") != value || before.Text("reason") != reason;
+        Conditions.Set(status, type, value, reason, message, now, "lastUpdateTime");
+        if (news && status["conditions"] is JsonArray conditions)
+        {
+            var condition = conditions.First(item => item.Text("type") == type);
+            conditions.Remove(condition);
+            conditions.Add(condition);
+        }
+    }
 
     private static bool HasMoved(JsonObject before, JsonObject after)
     {

@@ -136,7 +136,12 @@ internal sealed class JobController(ControllerContext context) : Controller("job
 
         while (tally.Active.Count < target)
         {
-            var pod = Store.Create("", "pods", PodTemplate.Pod(job, job.At("spec", "template")));
+            var (pod, _) = CreatePod(key, job, PodTemplate.Pod(job, job.At("spec", "template")));
+            if (pod is null)
+            {
+                return;
+            }
+
             tally.Active.Add(pod);
             Events.Normal(Name, job, "SuccessfulCreate", $"Created pod: {pod.Name()}");
         }

@@ -26,13 +26,19 @@ internal sealed class ReplicaSetController(ControllerContext context) : Controll
             return;
         }
 
+        string? refusal = null;
         var active = Claim(set, "", "pods", set.At("spec", "selector")).Where(PodCounts.IsActive).ToList();
         if (!set.IsDeleting())
         {
             var missing = (set.Number("spec", "replicas") ?? 1) - active.Count;
             for (var i = 0; i < missing; i++)
             {
-                var pod = Store.Create("", "pods", PodTemplate.Pod(set, set.At("spec", "template")));
+                (var pod, refusal) = CreatePod(key, set, PodTemplate.Pod(set, set.At("spec", "template")));
+                if (pod is null)
+                {
+                    break;
+                }
+
                 active.Add(pod);
                 Events.Normal(Name, set, "SuccessfulCreate", $"Created pod: {pod.Name()}");
             }
@@ -45,10 +51,10 @@ internal sealed class ReplicaSetController(ControllerContext context) : Controll
             }
         }
 
-        WriteStatus(key, set, Status(set, active));
+        WriteStatus(key, set, Status(set, active, refusal));
     }
 
-    private JsonObject Status(JsonObject set, List<JsonObject> active)
+    private JsonObject Status(JsonObject set, List<JsonObject> active, string? refusal)
     {
         var status = (set.At("status") as JsonObject ?? []).Copy();
         var minimum = set.Number("spec", "minReadySeconds") ?? 0;
@@ -64,6 +70,15 @@ internal sealed class ReplicaSetController(ControllerContext context) : Controll
         status.Count("readyReplicas", waits.Count);
         status.Count("availableReplicas", waits.Count(wait => wait == TimeSpan.Zero));
         status["observedGeneration"] = set.Generation();
+        if (refusal is not null)
+        {
+            Conditions.Set(status, "ReplicaFailure", "True", "FailedCreate", refusal, Context.Now);
+        }
+        else
+        {
+            Conditions.Remove(status, "ReplicaFailure");
+        }
+
         return status;
     }
 }

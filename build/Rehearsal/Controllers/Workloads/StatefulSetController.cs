@@ -59,6 +59,11 @@ internal sealed class StatefulSetController(ControllerContext context) : Control
             if (!pods.TryGetValue(ordinal, out var pod))
             {
                 pod = Create(set, ordinal, revision);
+                if (pod is null)
+                {
+                    return;
+                }
+
                 pods[ordinal] = pod;
             }
             else if (!pod.IsDeleting() && pod.Text("status", "phase") is "Failed" or "Succeeded")
@@ -113,7 +118,7 @@ internal sealed class StatefulSetController(ControllerContext context) : Control
         }
     }
 
-    private JsonObject Create(JsonObject set, int ordinal, JsonObject revision)
+    private JsonObject? Create(JsonObject set, int ordinal, JsonObject revision)
     {
         var pod = PodTemplate.Pod(set, set.At("spec", "template"), $"{set.Name()}-{ordinal}");
         var labels = pod.Child("metadata").Child("labels");
@@ -144,8 +149,13 @@ internal sealed class StatefulSetController(ControllerContext context) : Control
             });
         }
 
-        var created = Store.Create("", "pods", pod);
-        Events.Normal(Name, set, "SuccessfulCreate", $"create Pod {pod.Name()} in StatefulSet {set.Name()} successful");
+        var what = $"create Pod {pod.Name()} in StatefulSet {set.Name()}";
+        var (created, _) = CreatePod(set.Key("apps", "statefulsets"), set, pod, what + " failed error");
+        if (created is not null)
+        {
+            Events.Normal(Name, set, "SuccessfulCreate", what + " successful");
+        }
+
         return created;
     }
 
